@@ -1,0 +1,137 @@
+"""Exchange: everything that one client request accumulates while it is served.
+
+Mutable and owned by the request's task; nothing here outlives the request. Slots only, since building a
+frozen object costs several times more and the class is made once per request (design rule 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.errors import GatewayError
+    from gateway.headers import HeaderMap
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The downstream connection as expressions see it (TP 6.1)."""
+
+    client_ip: str
+    client_port: int
+    server_ip: str
+    server_port: int
+    #: Unix seconds
+    started_s: float
+    tls: Any = None
+
+
+class ResponseHead:
+    """Status and headers of the answer while the response phase may still change them.
+
+    ``body`` is None while the body is relayed from upstream, else the bytes that replace it.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: HeaderMap, body: bytes | None = None) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class Attempt:
+    """One upstream request, for the record, ``details.attempts`` and the action result (AG-180, AG-280).
+
+    ``kind`` is '' for a success, else one of ``http timeout connection stream_error no_key key_selection
+    input_too_large``. Times are monotonic seconds; 0.0 means "not yet".
+    """
+
+    __slots__ = (
+        "candidate", "code", "completed", "first_byte", "key", "kind", "message", "response_headers",
+        "sent", "started", "status", "url", "usage",
+    )  # fmt: skip
+
+    def __init__(self, candidate: Any, key: Any, started: float) -> None:
+        self.candidate = candidate
+        self.key = key
+        self.started = started
+        self.sent = 0.0
+        self.first_byte = 0.0
+        self.completed = 0.0
+        self.status = 0
+        self.kind = ""
+        self.code = ""
+        self.message = ""
+        self.url = ""
+        self.response_headers: HeaderMap | None = None
+        self.usage: Any = None
+
+
+class Exchange:
+    """One request. See the field comments; types from higher layers are opaque here."""
+
+    __slots__ = (
+        "ai", "attempts", "body", "client_gone", "conn", "consumed_tokens", "content_length", "endpoint", "error",
+        "headers", "host", "http_version", "id", "keep_alive", "method", "path", "query", "raw_target", "response",
+        "results", "scheme", "scope", "secrets_seen", "settlers", "snapshot", "started", "started_s", "status",
+        "streaming", "vars", "log_metadata", "sent_bytes", "upstream_wait_s",
+    )  # fmt: skip
+
+    def __init__(
+        self, *, request_id: str, snapshot: Any, endpoint: Any, conn: Connection, method: str, raw_target: str,
+        path: str, query: str, host: str, scheme: str, headers: HeaderMap, started: float, started_s: float,
+        http_version: str = "HTTP/1.1", keep_alive: bool = True, content_length: int | None = None,
+    ) -> None:  # fmt: skip
+        self.id = request_id
+        #: the configuration this request was accepted under (snapshot.Snapshot)
+        self.snapshot = snapshot
+        #: its endpoint in that snapshot (snapshot.Endpoint)
+        self.endpoint = endpoint
+        self.conn = conn
+        self.method = method
+        #: request target as received; ``path`` is normalised once (TP-140) and used by rules and router alike
+        self.raw_target = raw_target
+        self.path = path
+        #: raw query without '?'
+        self.query = query
+        self.host = host
+        self.scheme = scheme
+        self.headers = headers
+        self.http_version = http_version
+        self.keep_alive = keep_alive
+        #: declared length; None when chunked
+        self.content_length = content_length
+        #: decoded request body, once somebody asked for it
+        self.body: bytes | None = None
+        #: monotonic seconds and Unix seconds
+        self.started = started
+        self.started_s = started_s
+        #: lazy view for expressions (policy.variables.Scope), made on first use
+        self.scope: Any = None
+        #: ``vars.*`` of the running phase (TP-146)
+        self.vars: dict[str, Any] = {}
+        #: ``actions.ngrok.*``: action name with underscores → its result
+        self.results: dict[str, Any] = {}
+        #: plain values that ``secrets.get`` returned outside the ai-gateway action (AG-195 b, AG-215, TP-426)
+        self.secrets_seen: set[str] = set()
+        #: tokens that an authentication action accepted; never passed through (AG-195 b)
+        self.consumed_tokens: set[str] = set()
+        #: metadata of ``log`` actions, in order (TP-425)
+        self.log_metadata: list[Any] = []
+        #: state of the ai-gateway action (ai.failover.AiState)
+        self.ai: Any = None
+        self.attempts: list[Attempt] = []
+        self.response: ResponseHead | None = None
+        #: final status for the record; 499 when the client left first
+        self.status = 0
+        self.error: GatewayError | None = None
+        self.streaming = False
+        self.client_gone = False
+        self.sent_bytes = 0
+        #: seconds spent waiting for upstreams (gateway share of the latency, AG-335)
+        self.upstream_wait_s = 0.0
+        #: called once, in order, after the answer is complete or has failed
+        self.settlers: list[Callable[[Exchange], None]] = []
