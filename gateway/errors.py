@@ -39,7 +39,14 @@ TABLE: dict[str, ErrorSpec] = {}
 
 
 def _row(
-    code: str, status: int, message: str, source: Source, *, retryable: bool = False, remedy: str = "", param: str | None = None
+    code: str,
+    status: int,
+    message: str,
+    source: Source,
+    *,
+    retryable: bool = False,
+    remedy: str = "",
+    param: str | None = None,
 ) -> ErrorSpec:
     spec = ErrorSpec(code, status, message, source, retryable, remedy, param)
     if code in TABLE:
@@ -67,15 +74,26 @@ SELECTION_FAILED = _row("ERR_NGROK_3803", 422, "Model selection failed: {reason}
 NO_MODELS = _row("ERR_NGROK_3804", 422, "No matching models found: {reason}", _D, param="model")
 SELECTION_EMPTY = _row("ERR_NGROK_3805", 422, "Model selection returned no results: {reason}", _D, param="model")
 SELECTION_TYPE = _row(
-    "ERR_NGROK_3806", 422, "Expression '{expression}' must return an AIModel or []AIModel, got {actual}.", _C, param="model"
+    "ERR_NGROK_3806",
+    422,
+    "Expression '{expression}' must return an AIModel or []AIModel, got {actual}.",
+    _C,
+    param="model",
 )
 ALL_FAILED = _row("ERR_NGROK_3807", 503, "All providers failed: {reason}", _U, retryable=True)
 KEY_SELECTION_FAILED = _row("ERR_NGROK_3808", 422, "API key selection strategy failed: {reason}", _C)
 NOT_HTTP = _row(
-    "ERR_NGROK_3809", 422, "AI Gateway action can only be used on HTTP endpoints. This endpoint is using {protocol}.", _C
+    "ERR_NGROK_3809",
+    422,
+    "AI Gateway action can only be used on HTTP endpoints. This endpoint is using {protocol}.",
+    _C,
 )
 TIMED_OUT = _row(
-    "ERR_NGROK_3810", 504, "Request timed out after {timeout}. Try a shorter prompt or increase your timeout.", _U, retryable=True
+    "ERR_NGROK_3810",
+    504,
+    "Request timed out after {timeout}. Try a shorter prompt or increase your timeout.",
+    _U,
+    retryable=True,
 )
 INPUT_TOO_LARGE = _row(
     "ERR_NGROK_3811", 413, "Input too large: {tokens} tokens (max {maximum}). Shorten your prompt.", _D
@@ -84,7 +102,11 @@ TOO_MANY_ATTEMPTS = _row(
     "ERR_NGROK_3812", 503, "Too many failed attempts to upstream providers. Errors: {reason}", _U, retryable=True
 )
 SURFACE_UNSUPPORTED = _row(
-    "ERR_NGROK_3813", 422, "The gateway did not select any models compatible with the {format} API format.", _D, param="model"
+    "ERR_NGROK_3813",
+    422,
+    "The gateway did not select any models compatible with the {format} API format.",
+    _D,
+    param="model",
 )
 UNSUPPORTED_PATH = _row(
     "ERR_NGROK_3814", 404, "Unsupported path: {path}; the path must be one of: {supported}", _D,
@@ -97,7 +119,9 @@ PROVIDER_SETUP = _row(
 OUT_OF_CREDIT = _row("ERR_NGROK_4026", 403, "Your account has run out of credit.", _D)
 INVALID_KEY = _row("ERR_NGROK_27007", 401, "The provided API key is invalid or does not exist.", _D)
 KEY_OUT_OF_SCOPE = _row("ERR_NGROK_27008", 403, "This API key is scoped to a different gateway.", _D)
-KEY_CHECK_FAILED = _row("ERR_NGROK_27009", 500, "Failed to validate API key. Please try again later.", _I, retryable=True)
+KEY_CHECK_FAILED = _row(
+    "ERR_NGROK_27009", 500, "Failed to validate API key. Please try again later.", _I, retryable=True
+)
 AUTHENTICATION_FAILED = _row("ERR_NGROK_27201", 401, "Authentication failed: {reason}", _D)
 NO_RULE_KEYS = _row("ERR_NGROK_27202", 422, 'No keys available for provider "{provider}".', _C)
 UNSUPPORTED_SURFACE = _row("ERR_NGROK_27204", 404, 'Unsupported API surface "{path}".', _D)
@@ -132,7 +156,8 @@ FIELD_FAILED = _row("ERR_NGROK_2253", 500, "Failed to evaluate an expression of 
 EVALUATION_LIMIT = _row("ERR_NGROK_2249", 500, "A policy action or expression exceeded its evaluation limits.", _C)
 ACTION_FAILED = _row("ERR_NGROK_2300", 500, "Internal error in a policy action.", _I)
 RATE_LIMITED = _row(
-    "ERR_TP_RATE_LIMITED", 429, "Rate limit '{name}' exceeded: {capacity} requests per {window}. Try again in {retry_after} s.",
+    "ERR_TP_RATE_LIMITED", 429,
+    "Rate limit '{name}' exceeded: {capacity} requests per {window}. Try again in {retry_after} s.",
     _D, retryable=True,
 )  # fmt: skip
 ADDRESS_REFUSED = _row("ERR_NGROK_3203", 403, "Your IP address is not allowed to access this endpoint.", _D)

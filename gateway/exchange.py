@@ -75,9 +75,9 @@ class Exchange:
 
     __slots__ = (
         "ai", "attempts", "body", "client_gone", "conn", "consumed_tokens", "content_length", "endpoint", "error",
-        "headers", "host", "http_version", "id", "keep_alive", "method", "path", "query", "raw_target", "response",
-        "results", "scheme", "scope", "secrets_seen", "settlers", "snapshot", "started", "started_s", "status",
-        "streaming", "vars", "log_metadata", "sent_bytes", "upstream_wait_s",
+        "headers", "host", "http_version", "id", "keep_alive", "log_metadata", "method", "path", "query", "raw_target",
+        "response", "results", "scheme", "scope", "secrets_seen", "sent_bytes", "settlers", "snapshot", "started",
+        "started_s", "status", "streaming", "upstream_wait_s", "vars",
     )  # fmt: skip
 
     def __init__(
