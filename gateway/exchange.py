@@ -74,14 +74,14 @@ class Exchange:
     """One request. See the field comments; types from higher layers are opaque here."""
 
     __slots__ = (
-        "ai", "attempts", "body", "client_gone", "conn", "consumed_tokens", "content_length", "endpoint", "error",
+        "ai", "attempts", "body", "client_gone", "conn", "consumed_tokens", "content_length", "downstream", "endpoint", "error",
         "headers", "host", "http_version", "id", "keep_alive", "log_metadata", "method", "path", "query", "raw_target",
         "response", "results", "scheme", "scope", "secrets_seen", "sent_bytes", "settlers", "snapshot", "started",
         "started_s", "status", "streaming", "upstream_wait_s", "vars",
     )  # fmt: skip
 
     def __init__(
-        self, *, request_id: str, snapshot: Any, endpoint: Any, conn: Connection, method: str, raw_target: str,
+        self, *, request_id: str, snapshot: Any, endpoint: Any, conn: Connection, downstream: Any, method: str, raw_target: str,
         path: str, query: str, host: str, scheme: str, headers: HeaderMap, started: float, started_s: float,
         http_version: str = "HTTP/1.1", keep_alive: bool = True, content_length: int | None = None,
     ) -> None:  # fmt: skip
@@ -91,6 +91,8 @@ class Exchange:
         #: its endpoint in that snapshot (snapshot.Endpoint)
         self.endpoint = endpoint
         self.conn = conn
+        #: the client's connection (proxy.downstream.Downstream): reads the body, is written to at commit
+        self.downstream = downstream
         self.method = method
         #: request target as received; ``path`` is normalised once (TP-140) and used by rules and router alike
         self.raw_target = raw_target

@@ -1,0 +1,121 @@
+"""From a parsed request head to an Exchange: target, host, limits, and the decision which endpoint is meant.
+
+The path is normalised here, once, and rules and router see the same one (TP-140, P20).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from gateway import errors
+from gateway.errors import failure
+from gateway.exchange import Connection, Exchange
+from gateway.headers import HeaderMap
+from gateway.policy.paths import normalise
+from gateway.proxy.downstream import HEAD_LIMIT_BYTES
+
+if TYPE_CHECKING:
+    from aiohttp.http_parser import RawRequestMessage
+
+    from gateway.proxy.downstream import Downstream
+    from gateway.proxy.handler import HandlerParts
+
+
+def accept(downstream: Downstream, message: RawRequestMessage, parts: HandlerParts) -> Exchange:
+    """Builds the exchange of one request; raises GatewayError for a head that cannot be served."""
+    raw_headers = message.raw_headers
+    if sum([len(name) + len(value) + 4 for name, value in raw_headers]) > HEAD_LIMIT_BYTES:
+        raise _closing(errors.URI_TOO_LONG, "the request head is too large")
+    headers = HeaderMap.from_raw(raw_headers)
+    target = message.path
+    version = message.version
+    http_11 = version.minor >= 1 and version.major == 1
+    host = _host(headers, required=http_11)
+    path_target = target
+    if not target.startswith("/"):
+        path_target, host = _absolute(target, host)
+    snapshot = parts.snapshot.current
+    endpoint = parts.listener.endpoint_for(host, snapshot)
+    if endpoint is None:
+        raise failure(errors.NO_ENDPOINT, url=host)
+    raw_path, _, query = path_target.partition("?")
+    conn = downstream.conn
+    trusted = snapshot.settings.server.trusted_proxies
+    if trusted:
+        conn = _behind_proxy(conn, headers, trusted)
+    length = headers.get("content-length")
+    return Exchange(
+        request_id=parts.next_id(),
+        snapshot=snapshot,
+        endpoint=endpoint,
+        conn=conn,
+        downstream=downstream,
+        method=message.method,
+        raw_target=target,
+        path=normalise(raw_path),
+        query=query,
+        host=host,
+        scheme=endpoint.scheme,
+        headers=headers,
+        started=parts.clock.monotonic(),
+        started_s=parts.clock.now(),
+        http_version="HTTP/1.1" if http_11 else "HTTP/1.0",
+        keep_alive=not message.should_close and not message.upgrade,
+        content_length=int(length[0]) if length is not None and length[0].isdigit() else None,
+    )
+
+
+def _host(headers: HeaderMap, *, required: bool) -> str:
+    values = headers.get("host")
+    if values is None:
+        if required:
+            raise _closing(errors.BAD_REQUEST, "missing host header")
+        return ""
+    if len(values) > 1:
+        raise _closing(errors.BAD_REQUEST, "more than one host header")
+    return values[0]
+
+
+def _absolute(target: str, host: str) -> tuple[str, str]:
+    """``http://host/path`` → its path and its host, which wins over the header (RFC 9112, 3.2.2)."""
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        raise _closing(errors.BAD_REQUEST, "unsupported request target")
+    authority, slash, path = rest.partition("/")
+    return slash + path or "/", authority.rpartition("@")[2] or host
+
+
+def _closing(spec: errors.ErrorSpec, reason: str) -> errors.GatewayError:
+    error = failure(spec, reason=reason)
+    error.close = True
+    return error
+
+
+def _behind_proxy(conn: Connection, headers: HeaderMap, trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> Connection:
+    """The right-most address outside the trusted proxies, if the peer is one of them (SV-13, P29)."""
+    forwarded = headers.get("x-forwarded-for")
+    if forwarded is None or not _is_trusted(conn.client_ip, trusted):
+        return conn
+    found = conn.client_ip
+    for entry in reversed([part.strip() for line in forwarded for part in line.split(",")]):
+        try:
+            address = ipaddress.ip_address(entry)
+        except ValueError:
+            break
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        found = str(address)
+        if not any(address in network for network in trusted):
+            break
+    if found == conn.client_ip:
+        return conn
+    return Connection(found, 0, conn.server_ip, conn.server_port, conn.started_s, conn.tls)
+
+
+def _is_trusted(ip: str, trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return False
+    return any(address in network for network in trusted)

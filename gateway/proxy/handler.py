@@ -1,0 +1,227 @@
+"""The path of a request, top to bottom: accept, request phase, commit, relay, settle, record.
+
+The only writer to the downstream side. What happens between the request phase and the commit (plan, attempts,
+failover) is in ``gateway.ai.failover``; it gives back an answer that is held, or an error.
+
+Invariants
+    1. Every request ends in exactly one record, also when its client left (AG-330).
+    2. Nothing is written before the response phase has agreed to status and headers (AG-171).
+    3. An unexpected exception is a 500 without details, never a half answer (AG-305).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway import errors
+from gateway.ai import failover
+from gateway.errors import GatewayError, failure
+from gateway.exchange import Exchange, ResponseHead
+from gateway.policy.action import CloseConnection, Forward, Refuse, Respond
+from gateway.policy.engine import run_phase
+from gateway.proxy import respond
+from gateway.proxy.accept import accept
+from gateway.proxy.commit import commit_forward
+from gateway.proxy.downstream import BodyError
+
+if TYPE_CHECKING:
+    from aiohttp.http_parser import RawRequestMessage
+
+    from gateway.clock import Clock
+    from gateway.proxy.downstream import Downstream
+    from gateway.snapshot import Listener, SnapshotRef
+
+
+@dataclass(slots=True, kw_only=True)
+class HandlerParts:
+    """What a handler is built from. ``record``: one finished exchange; ``fault``: an unexpected exception."""
+
+    snapshot: SnapshotRef
+    listener: Listener
+    clock: Clock
+    next_id: Callable[[], str]
+    record: Callable[[Exchange], None]
+    fault: Callable[[BaseException, Exchange | None], None]
+    max_connections: int = 20_000
+
+
+class Handler:
+    """Serves one listener (``downstream.RequestServer``)."""
+
+    def __init__(self, parts: HandlerParts) -> None:
+        self._parts = parts
+        self._date = respond.DateLine(parts.clock)
+        #: connections open, for the limit and for draining
+        self.connections: set[Downstream] = set()
+        #: requests being served
+        self.inflight = 0
+        self.stopping = False
+        #: called when the number of connections falls below the limit again
+        self.on_room: Callable[[], None] | None = None
+
+    # ---- downstream.RequestServer ---------------------------------------------------------------------------------
+
+    def connected(self, downstream: Downstream) -> bool:
+        if self.stopping:
+            return False
+        self.connections.add(downstream)
+        return True
+
+    def disconnected(self, downstream: Downstream) -> None:
+        self.connections.discard(downstream)
+        if self.on_room is not None and len(self.connections) < self._parts.max_connections:
+            self.on_room()
+
+    def refuse(self, downstream: Downstream, error: GatewayError) -> None:
+        request_id = self._parts.next_id()
+        headers = respond.header_block(respond.error_headers(error, None).lines()) + respond.id_lines(request_id)
+        body = respond.error_body(error, "", request_id)
+        downstream.write(respond.complete_response(error.status, self._date() + headers, body, keep_alive=False))
+
+    async def serve(self, downstream: Downstream, message: RawRequestMessage) -> bool:
+        """One request, start to end. True: the connection may be used again."""
+        exchange: Exchange | None = None
+        self.inflight += 1
+        try:
+            exchange = accept(downstream, message, self._parts)
+            await self._answer(exchange, downstream)
+        except GatewayError as error:
+            self._send_error(exchange, error, downstream, message)
+        except asyncio.CancelledError:
+            self._cancelled(exchange, downstream)
+            raise
+        except Exception as exception:  # noqa: BLE001 - invariant 3: whatever it was, the client gets a plain 500
+            self._parts.fault(exception, exchange)
+            self._send_error(exchange, failure(errors.INTERNAL), downstream, message)
+        finally:
+            self.inflight -= 1
+            if exchange is not None:
+                self._settle(exchange)
+        return exchange is not None and exchange.keep_alive and not downstream.draining
+
+    # ---- phases ---------------------------------------------------------------------------------------------------
+
+    async def _answer(self, exchange: Exchange, downstream: Downstream) -> None:
+        outcome = run_phase(exchange.endpoint.request_phase, exchange)
+        if inspect.isawaitable(outcome):
+            outcome = await outcome
+        if outcome is None:
+            outcome = await self._unhandled(exchange)
+        if isinstance(outcome, Forward):
+            await commit_forward(exchange, downstream, outcome.held, self._date)
+        elif isinstance(outcome, Respond):
+            await self._respond(exchange, downstream, outcome)
+        elif isinstance(outcome, Refuse):
+            await self._refuse_by_policy(exchange, downstream, outcome)
+        elif isinstance(outcome, CloseConnection):
+            exchange.keep_alive = False
+            downstream.abort()
+        else:
+            raise AssertionError(f"unknown outcome {outcome!r}")
+
+    async def _unhandled(self, exchange: Exchange) -> Any:
+        """Nothing in the policy answered (TP-50, TP-51)."""
+        endpoint = exchange.endpoint
+        if exchange.error is not None:
+            return Refuse(exchange.error, run_response_phase=True)
+        if endpoint.gateway is not None:
+            return await failover.run(endpoint.gateway, exchange)
+        return Refuse(failure(errors.UNHANDLED))
+
+    async def _respond(self, exchange: Exchange, downstream: Downstream, outcome: Respond) -> None:
+        head = ResponseHead(outcome.status, outcome.headers, outcome.body)
+        exchange.response = head
+        if outcome.run_response_phase:
+            await self._response_phase(exchange)
+        self._send(exchange, downstream, exchange.response or head)
+
+    async def _refuse_by_policy(self, exchange: Exchange, downstream: Downstream, outcome: Refuse) -> None:
+        error = exchange.error = outcome.error
+        exchange.keep_alive = exchange.keep_alive and not error.close
+        head = ResponseHead(
+            error.status, respond.error_headers(error, exchange), respond.error_body(error, exchange.path, exchange.id)
+        )
+        exchange.response = head
+        if outcome.run_response_phase and exchange.endpoint.response_phase is not None:
+            await self._response_phase(exchange)
+        self._send(exchange, downstream, exchange.response or head)
+
+    async def _response_phase(self, exchange: Exchange) -> None:
+        """Runs ``on_http_response``; its outcome, if any, replaces the response (TP-56, TP-221)."""
+        phase = exchange.endpoint.response_phase
+        if phase is None:
+            return
+        exchange.vars = {}
+        outcome = run_phase(phase, exchange)
+        if inspect.isawaitable(outcome):
+            outcome = await outcome
+        if outcome is None:
+            return
+        if isinstance(outcome, Respond):
+            exchange.response = ResponseHead(outcome.status, outcome.headers, outcome.body)
+        elif isinstance(outcome, Refuse):
+            raise outcome.error
+        elif isinstance(outcome, CloseConnection):
+            raise failure(errors.ACTION_FAILED)
+
+    # ---- writing --------------------------------------------------------------------------------------------------
+
+    def _send(self, exchange: Exchange, downstream: Downstream, head: ResponseHead) -> None:
+        """A complete answer of the gateway's own."""
+        exchange.status = head.status
+        keep_alive = exchange.keep_alive = exchange.keep_alive and not downstream.draining
+        body = head.body or b""
+        headers = self._date() + respond.header_block(head.headers.lines()) + respond.id_lines(exchange.id)
+        exchange.sent_bytes = len(body)
+        downstream.write(
+            respond.complete_response(
+                head.status, headers, body, keep_alive=keep_alive, head_only=exchange.method == "HEAD",
+                keep_alive_10=exchange.http_version != "HTTP/1.1",
+            )
+        )  # fmt: skip
+
+    def _send_error(
+        self, exchange: Exchange | None, error: GatewayError, downstream: Downstream, message: RawRequestMessage
+    ) -> None:
+        if downstream.relay is not None:  # committed already: all that is left is to cut (AG-171)
+            downstream.abort()
+            return
+        if exchange is None:
+            error.close = True
+            self.refuse(downstream, error)
+            return
+        exchange.error = error
+        exchange.keep_alive = exchange.keep_alive and not error.close
+        headers = respond.error_headers(error, exchange)
+        body = respond.error_body(error, exchange.path, exchange.id)
+        self._send(exchange, downstream, ResponseHead(error.status, headers, body))
+
+    def _cancelled(self, exchange: Exchange | None, downstream: Downstream) -> None:
+        """The client left, or the drain time is over (AG-265, AG-267)."""
+        if exchange is None:
+            return
+        if downstream.transport is None:
+            exchange.client_gone = True
+            exchange.status = 499
+            return
+        exchange.error = failure(errors.SHUTTING_DOWN)
+        exchange.keep_alive = False
+        headers = respond.error_headers(exchange.error, exchange)
+        body = respond.error_body(exchange.error, exchange.path, exchange.id)
+        self._send(exchange, downstream, ResponseHead(503, headers, body))
+
+    def _settle(self, exchange: Exchange) -> None:
+        for settle in exchange.settlers:
+            try:
+                settle(exchange)
+            except Exception as exception:  # noqa: BLE001 - one settler's bug must not keep the others from running
+                self._parts.fault(exception, exchange)
+        self._parts.record(exchange)
+        exchange.scope = None  # refers back to the exchange: no cycle is left for the collector
+
+
+__all__ = ["BodyError", "Handler", "HandlerParts"]

@@ -1,0 +1,80 @@
+"""The frozen view of the configuration that a request is served under, and the one pointer that is ever swapped.
+
+A reload builds a whole new snapshot first and then assigns ``SnapshotRef.current``; requests under way keep the
+one they were accepted under (SV-20, TP-23). Runtime state (limiter counts, key metrics, pools) is not in here: it
+belongs to ``app`` and survives (design rule 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.ai.failover import AiGateway
+    from gateway.policy.compile import CompiledPhase
+    from gateway.secrets.sources import SecretTable
+    from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One configured listener URL with at most one policy (TP 1)."""
+
+    id: str
+    name: str
+    #: public URL; ``scheme``, ``host`` and ``port`` are its parts
+    url: str
+    scheme: str
+    host: str
+    port: int
+    request_phase: CompiledPhase
+    response_phase: CompiledPhase | None = None
+    stream_phase: CompiledPhase | None = None
+    connect_phase: CompiledPhase | None = None
+    #: handler of requests that the policy leaves (TP-50 (2)); None: 404
+    gateway: AiGateway | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One socket and the endpoints that share it, by host name; ``*`` is the fallback."""
+
+    #: what makes it the same listener across reloads: ``host:port`` or ``unix:PATH`` as configured
+    key: str
+    endpoints: Mapping[str, str]
+
+    def endpoint_for(self, host: str, snapshot: Snapshot) -> Endpoint | None:
+        """The endpoint whose public host the request names (SV-11)."""
+        table = snapshot.routes.get(self.key)
+        if table is None:
+            return None
+        found = table.get("*") if len(table) == 1 else table.get(host.partition(":")[0].lower()) or table.get("*")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that requests read of the configuration."""
+
+    generation: int
+    settings: Settings
+    secrets: SecretTable
+    endpoints: Mapping[str, Endpoint]
+    #: listener key → host → endpoint
+    routes: Mapping[str, Mapping[str, Endpoint]]
+    #: problems of severity warning, as text, for /readyz and logs
+    warnings: tuple[str, ...] = ()
+
+
+class SnapshotRef:
+    """The swappable pointer. Readers read ``current`` once per request."""
+
+    __slots__ = ("current", "stale")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.current = snapshot
+        #: the last reload failed and this snapshot is older than the files (SV-20)
+        self.stale = False

@@ -1,0 +1,380 @@
+"""One upstream connection: HTTP/1.1 framing over an ``asyncio.Protocol``, with no task, queue or future of its own.
+
+Lives here: finding a response's head, walking its framing, telling its end. Not here: what a response means.
+
+Invariants
+    1. ``response`` is set from ``start`` until the response ended, failed or was abandoned; bytes that arrive
+       without it spoil the connection.
+    2. A connection goes back to the pool only at the exact end of a response that allows it.
+    3. Whatever is not HTTP/1.1 as RFC 9112 has it is a failure of the attempt, never an exception in the loop.
+    4. A body delivered as *frames* is always whole chunk frames, so that the reader may add a frame of its own
+       after any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gateway.upstream.origin import Origin
+
+HEAD_LIMIT_BYTES = 65_536
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\x00]{0,1024})?\Z")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\x00]*)?\r\n")
+_SIZES_LIMIT = 4_096
+
+
+class Framing(enum.Enum):
+    """How a body is delimited (RFC 9112, 6.3)."""
+
+    NONE = 0
+    SIZED = 1
+    CHUNKED = 2
+    CLOSE = 3
+
+
+class Head(Protocol):
+    """What the framing layer needs of a parsed response head."""
+
+    content_length: int | None
+    chunked: bool
+    keep_alive: bool
+
+
+class BadResponse(ValueError):
+    """The upstream's bytes are not a valid HTTP/1.1 response."""
+
+
+class Response(Protocol):
+    """The receiver of one response: see ``attempt.Transfer``."""
+
+    def on_head(self, status: int, head: Head, framing: Framing) -> None: ...
+    def on_payload(self, payload: bytes) -> None: ...
+    def on_frames(self, frames: bytes, payload_end: bytes) -> None: ...
+    def on_end(self) -> None: ...
+    def on_broken(self, reason: str) -> None: ...
+
+
+#: raw head (status line included, blank line excluded), HTTP minor version → parsed head
+ParseHead = Callable[[bytes, int], Head]
+
+
+def _frame_size(line: bytes, sizes: dict[bytes, int]) -> int:
+    """The size a chunk-size line states; strict, and remembered since streams repeat their sizes."""
+    match = _SIZE_LINE.match(line)
+    if match is None:
+        raise BadResponse("malformed chunk size")
+    size = int(match[1], 16)
+    if len(sizes) < _SIZES_LIMIT:
+        sizes[line] = size
+    return size
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """A connection to one origin; made by the pool, given back to it by itself."""
+
+    __slots__ = (
+        "_body_left", "_buffer", "_feed", "_parse_head", "_reading_paused", "_release", "_sizes", "origin",
+        "received", "response", "reused", "transport", "idle_since_s", "_keep_alive", "_frames_wanted", "_framing",
+    )  # fmt: skip
+
+    def __init__(self, origin: Origin, parse_head: ParseHead, release: Callable[[UpstreamConnection, bool], None]) -> None:
+        self.origin = origin
+        self._parse_head = parse_head
+        #: called with (self, reusable) once the connection is free or gone
+        self._release = release
+        self.transport: asyncio.Transport | None = None
+        self.response: Response | None = None
+        self.reused = False
+        #: bytes of the current response were seen
+        self.received = False
+        self.idle_since_s = 0.0
+        self._frames_wanted = False
+        self._sizes: dict[bytes, int] = {}
+        self._reset()
+
+    def _reset(self) -> None:
+        self._buffer = b""
+        self._body_left = 0
+        self._keep_alive = False
+        self._framing = Framing.NONE
+        self._feed: Callable[[bytes], None] = self._feed_head
+
+    # ---- requests -------------------------------------------------------------------------------------------------
+
+    def start(self, response: Response, request: bytes) -> None:
+        """Sends a request; what comes back goes to ``response``."""
+        assert self.transport is not None
+        self._reset()
+        self.received = False
+        self._frames_wanted = False
+        self._reading_paused = False
+        self.response = response
+        self.transport.write(request)
+
+    def write(self, data: bytes) -> None:
+        """Sends more of the request."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def want_frames(self, wanted: bool) -> None:
+        """Whole chunk frames (``on_frames``) where the body has them, or payload only."""
+        self._frames_wanted = wanted
+        if self._framing is Framing.CHUNKED:
+            self._feed = self._feed_frames if wanted else self._feed_chunked
+
+    def pause(self) -> None:
+        """Stops reading until ``resume``: the receiver has enough."""
+        if not self._reading_paused and self.transport is not None and not self.transport.is_closing():
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Reads on."""
+        if self._reading_paused and self.transport is not None and not self.transport.is_closing():
+            self._reading_paused = False
+            self.transport.resume_reading()
+
+    def abandon(self) -> None:
+        """Ends the connection at once, TLS included: the provider must stop generating (performance.md, traps)."""
+        self.response = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    # ---- asyncio.Protocol -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._reading_paused = False
+
+    def data_received(self, data: bytes) -> None:
+        if self.response is None:
+            self.abandon()
+            return
+        self.received = True
+        try:
+            self._feed(data)
+        except BadResponse as error:
+            self._break(str(error))
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        response, self.response = self.response, None
+        self._release(self, False)
+        if response is None:
+            return
+        if self._framing is Framing.CLOSE and exc is None:
+            response.on_end()
+        elif self.received:
+            response.on_broken("connection closed before the response was complete")
+        else:
+            response.on_broken("connection closed before any byte of a response")
+
+    # ---- head -----------------------------------------------------------------------------------------------------
+
+    def _feed_head(self, data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(data) > HEAD_LIMIT_BYTES:
+                raise BadResponse("response head too large")
+            if len(data) >= 5 and not data.startswith(b"HTTP/"):
+                raise BadResponse("not an HTTP response")
+            self._buffer = data
+            return
+        match = _STATUS_LINE.match(data)
+        if match is None:
+            raise BadResponse("malformed status line")
+        self._buffer = b""
+        status = int(match[2])
+        rest = data[end + 4 :]
+        if status < 200:
+            if status == 101:
+                raise BadResponse("unasked-for protocol switch")
+            if rest:
+                self._feed_head(rest)
+            return
+        head = self._parse_head(data[: end + 2], 1 if match[1] == b"1" else 0)
+        self._begin_body(status, head)
+        response = self.response
+        assert response is not None
+        response.on_head(status, head, self._framing)
+        if self.response is not response:
+            return  # the receiver gave the connection up
+        if self._framing is Framing.NONE:
+            if rest:
+                self._keep_alive = False
+            self._finish()
+        elif rest:
+            self._feed(rest)
+
+    def _begin_body(self, status: int, head: Head) -> None:
+        self._keep_alive = head.keep_alive
+        if status in (204, 304):
+            self._framing = Framing.NONE
+        elif head.chunked:
+            self._framing = Framing.CHUNKED
+            self._feed = self._feed_chunked
+        elif head.content_length is not None:
+            self._body_left = head.content_length
+            self._framing = Framing.SIZED if head.content_length else Framing.NONE
+            self._feed = self._feed_sized
+        else:
+            self._framing = Framing.CLOSE
+            self._keep_alive = False
+            self._feed = self._feed_until_close
+
+    # ---- bodies ---------------------------------------------------------------------------------------------------
+
+    def _feed_sized(self, data: bytes) -> None:
+        response = self.response
+        assert response is not None
+        left = self._body_left - len(data)
+        if left < 0:  # more than announced: the rest answers nothing we asked
+            data = data[: self._body_left]
+            self._keep_alive = False
+            left = 0
+        self._body_left = left
+        response.on_payload(data)
+        if not left and self.response is response:
+            self._finish()
+
+    def _feed_until_close(self, data: bytes) -> None:
+        assert self.response is not None
+        self.response.on_payload(data)
+
+    def _feed_chunked(self, data: bytes) -> None:
+        """Payload of chunk frames, as it comes; ``_buffer`` holds an incomplete size line or trailer."""
+        response = self.response
+        assert response is not None
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        position, end = 0, len(data)
+        left = self._body_left  # payload bytes left of the current frame, then 2 for its CRLF
+        pieces: list[bytes] = []
+        finished = False
+        while position < end:
+            if left > 2:
+                take = min(left - 2, end - position)
+                pieces.append(data[position : position + take])
+                position += take
+                left -= take
+                continue
+            if left:
+                if end - position < left:
+                    self._buffer = data[position:]
+                    break
+                if data[position : position + 2] != b"\r\n":
+                    raise BadResponse("chunk without its line end")
+                position += 2
+                left = 0
+                continue
+            size, after = self._size_at(data, position)
+            if after < 0:
+                break
+            if size == 0:
+                finished = self._trailer_ends(data, position, after)
+                break
+            position, left = after, size + 2
+        self._body_left = left
+        if pieces:
+            response.on_payload(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if finished and self.response is response:
+            self._finish()
+        elif self._frames_wanted and self.response is response:
+            self._feed = self._feed_frames
+
+    def _size_at(self, data: bytes, position: int) -> tuple[int, int]:
+        """Size of the frame that begins at ``position`` and where its payload begins; (0, -1): not complete yet."""
+        line_end = data.find(b"\r\n", position, position + 1_100)
+        if line_end < 0:
+            if len(data) - position > 1_050:
+                raise BadResponse("chunk size line too long")
+            self._buffer = data[position:]
+            return 0, -1
+        line = data[position:line_end]
+        size = self._sizes.get(line)
+        if size is None:
+            size = _frame_size(line, self._sizes)
+        return size, line_end + 2
+
+    def _trailer_ends(self, data: bytes, position: int, after: int) -> bool:
+        """After the last frame: an empty line, or trailer lines (dropped) and an empty line."""
+        close = after if data.startswith(b"\r\n", after) else data.find(b"\r\n\r\n", after)
+        if close < 0 or len(data) < after + 2:
+            if len(data) - position > HEAD_LIMIT_BYTES:
+                raise BadResponse("trailer too large")
+            self._buffer = data[position:]
+            return False
+        finish = close + (2 if close == after else 4)
+        if finish != len(data):
+            self._keep_alive = False
+        return True
+
+    def _feed_frames(self, data: bytes) -> None:
+        """Relays whole frames untouched where the block allows it; anything else goes the payload way.
+
+        The common block is exactly one frame: one find, one look-up, one comparison.
+        """
+        if self._body_left or self._buffer:
+            self._feed_chunked(data)
+            return
+        response = self.response
+        assert response is not None
+        sizes = self._sizes
+        position, end = 0, len(data)
+        while True:
+            line_end = data.find(b"\r\n", position, position + 20)
+            if line_end < 0:
+                break
+            line = data[position:line_end]
+            size = sizes.get(line)
+            if size is None:
+                size = _frame_size(line, sizes)
+            following = line_end + size + 4
+            if following > end or not size:
+                break
+            if data[following - 2 : following] != b"\r\n":
+                raise BadResponse("chunk without its line end")
+            position = following
+            if following == end:
+                response.on_frames(data, data[-6:-2])
+                return
+        if position:
+            response.on_frames(data[:position], data[position - 6 : position - 2])
+            if self.response is not response:
+                return
+            data = data[position:]
+        self._feed_chunked(data)
+
+    # ---- endings --------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        response, self.response = self.response, None
+        transport = self.transport
+        assert response is not None
+        assert transport is not None
+        reusable = self._keep_alive and not transport.is_closing()
+        if reusable:
+            self.resume()
+        self._release(self, reusable)
+        if not reusable:
+            transport.close()
+        response.on_end()
+
+    def _break(self, reason: str) -> None:
+        response, self.response = self.response, None
+        self._release(self, False)
+        if self.transport is not None:
+            self.transport.abort()
+        if response is not None:
+            response.on_broken(reason)

@@ -1,0 +1,371 @@
+"""The relay: bytes of a committed answer, from the upstream's protocol straight to the client's transport.
+
+No task, queue, future or timer per chunk: ``data_received`` of the upstream connection ends in ``write`` of the
+client's transport. A stream's block goes on as it came when it is whole frames that end with an event; otherwise
+the unfinished event is held until it is complete, so that what the client has seen always ends between two
+events and an error event can be added when the upstream breaks (AG-172).
+
+Flow control both ways: the client's ``pause_writing`` stops reading from the upstream.
+
+Invariants
+    1. ``done`` is called exactly once.
+    2. For streams the client's bytes always end at an event boundary.
+    3. The end mark is never made up: it reaches the client only if the upstream sent it (P09).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.upstream import decoding, sse
+from gateway.upstream.connection import Framing
+
+if TYPE_CHECKING:
+    from gateway.upstream.attempt import Held
+    from gateway.upstream.codec import Codec, Rewriter, UsageTap
+
+_EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+_USAGE = b'"usage"'
+_LAST_FRAME = b"0\r\n\r\n"
+_SMALL_BLOCK_BYTES = 96
+GRACE_AFTER_END_S = 1.0
+#: an event longer than this is passed on in pieces rather than held
+HOLD_EVENT_BYTES = 1_048_576
+
+
+class Ending(enum.Enum):
+    """How a relayed answer ended."""
+
+    COMPLETE = "complete"
+    BROKEN = "broken"
+    IDLE = "idle"
+    CLIENT_GONE = "client_gone"
+    SHUTDOWN = "shutdown"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayLimits:
+    """Seconds; 0 turns a limit off (AG-164, AG-263, AG-268)."""
+
+    idle_s: float
+    progress_s: float
+    client_write_s: float
+    keepalive_s: float
+
+
+@dataclass(slots=True)
+class RelayPlan:
+    """How one answer is relayed. ``chunked``: the client gets chunk frames; else plain bytes (and a close)."""
+
+    codec: Codec
+    limits: RelayLimits
+    chunked: bool
+    event_stream: bool
+    tap: UsageTap | None = None
+    rewriter: Rewriter | None = None
+    strip_usage: bool = False
+    #: gateway's own error event, by how the stream ended: (code, message)
+    errors: Callable[[Ending], tuple[str, str]] | None = None
+
+
+def _frame(payload: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+def _payload_of(frames: bytes) -> bytes:
+    """The payload of whole, valid chunk frames."""
+    pieces = []
+    position = 0
+    while position < len(frames):
+        line_end = frames.index(b"\r\n", position)
+        size = int(frames[position:line_end].partition(b";")[0], 16)
+        pieces.append(frames[line_end + 2 : line_end + 2 + size])
+        position = line_end + size + 4
+    return b"".join(pieces)
+
+
+class Relay:
+    """The receiver of a committed answer (``connection.Response``)."""
+
+    __slots__ = (
+        "_connection", "_decoder", "_loop", "_mark", "_paused", "_plan", "_progress", "_quiet_s", "_seen_blocks",
+        "_seen_progress", "_simple", "_tail", "_timers", "_transport", "_write", "blocks", "done", "ending", "last",
+        "last_at", "marked", "sent_bytes", "_marks",
+    )  # fmt: skip
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, plan: RelayPlan, done: Callable[[Ending], None]
+    ) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._write = transport.write
+        self._plan = plan
+        self.done = done
+        self._connection = None  # type: ignore[var-annotated]
+        self._decoder: decoding.Decoder | None = None
+        self._tail = b""
+        self._paused = False
+        #: blocks relayed; also what the idle timer compares
+        self.blocks = 0
+        self._seen_blocks = 0
+        self._progress = 0
+        self._seen_progress = 0
+        self._quiet_s = 0.0
+        #: the block relayed last
+        self.last = b""
+        self.last_at = 0.0
+        self.sent_bytes = 0
+        #: the format's end mark went by
+        self.marked = False
+        self.ending: Ending | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        marks = plan.codec.end_marks if plan.event_stream else ()
+        self._marks = marks
+        self._mark = marks[0] if len(marks) == 1 else None
+        # whole blocks may go on untouched
+        self._simple = plan.chunked and plan.event_stream and plan.rewriter is None
+
+    # ---- the handler's side ---------------------------------------------------------------------------------------
+
+    def begin(self, held: Held, head: bytes) -> None:
+        """Commits: the head and what was held leave in one write; the rest follows as it comes."""
+        payload = held.take_held()
+        self._decoder = held.take_decoder()
+        self._connection = held.connection
+        out = self._convert(payload) if payload else b""
+        if held.ended:
+            self._write(head + out + self._final())
+            self._finish(Ending.COMPLETE)
+            return
+        self._write(head + out)
+        if held.failure is not None or self._connection is None:
+            self.on_broken(held.failure.reason if held.failure else "gone")
+            return
+        held.connection = None
+        connection = self._connection
+        connection.response = self
+        connection.want_frames(self._simple and self._decoder is None and not self._tail)
+        limits = self._plan.limits
+        if limits.idle_s:
+            self._timers["idle"] = self._loop.call_later(limits.idle_s / 4, self._check_idle)
+        if limits.keepalive_s and self._plan.event_stream:
+            self._timers["keepalive"] = self._loop.call_later(limits.keepalive_s, self._keep_alive, 0)
+        if not self._paused:
+            connection.resume()
+
+    def pause(self) -> None:
+        """The client's transport is full."""
+        self._paused = True
+        if self._connection is not None:
+            self._connection.pause()
+        if self._plan.limits.client_write_s:
+            self._timers["write"] = self._loop.call_later(self._plan.limits.client_write_s, self._client_stuck)
+
+    def resume(self) -> None:
+        self._paused = False
+        timer = self._timers.pop("write", None)
+        if timer is not None:
+            timer.cancel()
+        if self._connection is not None:
+            self._connection.resume()
+
+    def client_gone(self) -> None:
+        """The client left: the upstream is stopped at once (AG-265)."""
+        self._finish(Ending.CLIENT_GONE)
+
+    def stop(self) -> None:
+        """The drain time is over (AG-267)."""
+        if self.ending is None:
+            self._end_broken(Ending.SHUTDOWN)
+
+    # ---- connection.Response --------------------------------------------------------------------------------------
+
+    def on_frames(self, frames: bytes, payload_end: bytes) -> None:
+        if not payload_end.endswith(_EVENT_ENDS):
+            self._connection.want_frames(False)
+            self.on_payload(_payload_of(frames))
+            return
+        self.blocks += 1
+        self.last = frames
+        if len(frames) > _SMALL_BLOCK_BYTES:
+            self._progress += 1
+        else:
+            self._note_small(frames)
+        if _USAGE in frames:
+            self._note_usage(frames, framed=True)
+            if self._plan.strip_usage:
+                frames = self._stripped(_payload_of(frames))
+        self._write(frames)
+        if self._mark is not None:
+            if self._mark in frames:
+                self._note_mark()
+        else:
+            self._look_for_mark(frames)
+
+    def on_payload(self, payload: bytes) -> None:
+        if self._decoder is not None:
+            try:
+                payload = self._decoder.feed(payload)
+            except (decoding.DecodeError, decoding.TooLarge) as error:
+                self.on_broken(str(error))
+                return
+        out = self._convert(payload)
+        if out:
+            self._write(out)
+        if self._simple and not self._tail and self._decoder is None and self._connection is not None:
+            self._connection.want_frames(True)
+
+    def on_head(self, status: int, head: object, framing: Framing) -> None:
+        raise AssertionError("the head was received before commit")
+
+    def on_end(self) -> None:
+        self._connection = None
+        if self.ending is not None:
+            return
+        self._write(self._final())
+        self._finish(Ending.COMPLETE)
+
+    def on_broken(self, reason: str) -> None:
+        self._connection = None
+        if self.ending is not None:
+            return
+        if self.marked:
+            self._end_clean()
+        else:
+            self._end_broken(Ending.BROKEN)
+
+    # ---- converting -----------------------------------------------------------------------------------------------
+
+    def _convert(self, payload: bytes) -> bytes:
+        """Payload as it goes to the client: whole events for streams, framed as the client expects."""
+        plan = self._plan
+        self.blocks += 1
+        if not plan.event_stream:
+            self._progress += 1
+            self.last = payload
+            return _frame(payload) if plan.chunked and payload else payload
+        if self._tail:
+            payload = self._tail + payload
+        end = sse.boundary(payload)
+        if not end and len(payload) > HOLD_EVENT_BYTES:
+            end = len(payload)
+        self._tail = payload[end:] if end < len(payload) else b""
+        if not end:
+            return b""
+        events = payload if end == len(payload) else payload[:end]
+        self.last = events
+        if len(events) > _SMALL_BLOCK_BYTES:
+            self._progress += 1
+        else:
+            self._note_small(events)
+        if _USAGE in events:
+            self._note_usage(events, framed=False)
+            if plan.strip_usage:
+                events = plan.codec.strip_usage(events)
+        if plan.rewriter is not None:
+            events = plan.rewriter.feed(events)
+        self._look_for_mark(events)
+        if not events:
+            return b""
+        return _frame(events) if plan.chunked else events
+
+    def _final(self) -> bytes:
+        """What ends the body: the unfinished tail, what the rewriter still holds, the last frame."""
+        tail, self._tail = self._tail, b""
+        if self._plan.rewriter is not None:
+            tail = self._plan.rewriter.feed(tail) + self._plan.rewriter.finish()
+        if not self._plan.chunked:
+            return tail
+        return _frame(tail) + _LAST_FRAME if tail else _LAST_FRAME
+
+    def _stripped(self, events: bytes) -> bytes:
+        kept = self._plan.codec.strip_usage(events)
+        return _frame(kept) if kept else b""
+
+    def _note_usage(self, block: bytes, *, framed: bool) -> None:
+        tap = self._plan.tap
+        if tap is not None and (b'"usage":{' in block or b'"usage": {' in block):
+            tap.feed(_payload_of(block) if framed else block)
+
+    def _note_small(self, block: bytes) -> None:
+        """Comments and pings are no progress (P10)."""
+        if not sse.is_ping(block.partition(b"\r\n")[2] if self._plan.chunked and block[:1] not in b":e" else block):
+            self._progress += 1
+
+    def _look_for_mark(self, block: bytes) -> None:
+        for mark in self._marks:
+            if mark in block:
+                self._note_mark()
+                return
+
+    def _note_mark(self) -> None:
+        if not self.marked:
+            self.marked = True
+            self._timers["grace"] = self._loop.call_later(GRACE_AFTER_END_S, self._end_clean)
+
+    # ---- time -----------------------------------------------------------------------------------------------------
+
+    def _check_idle(self) -> None:
+        """Runs four times per idle limit; compares counters that the data path only increments."""
+        limits = self._plan.limits
+        step_s = limits.idle_s / 4
+        if self._paused or self.blocks != self._seen_blocks:
+            self._quiet_s = 0.0
+            self._seen_blocks = self.blocks
+        else:
+            self._quiet_s += step_s
+        now = self._loop.time()
+        if self._paused or self._progress != self._seen_progress or not self.last_at:
+            self.last_at = now
+            self._seen_progress = self._progress
+        if self._quiet_s >= limits.idle_s or (limits.progress_s and now - self.last_at >= limits.progress_s):
+            self._end_broken(Ending.IDLE)
+            return
+        self._timers["idle"] = self._loop.call_later(step_s, self._check_idle)
+
+    def _keep_alive(self, blocks: int) -> None:
+        if self.blocks == blocks and not self._paused and not self.marked:
+            self._write(_frame(b":\n\n") if self._plan.chunked else b":\n\n")
+        self._timers["keepalive"] = self._loop.call_later(self._plan.limits.keepalive_s, self._keep_alive, self.blocks)
+
+    def _client_stuck(self) -> None:
+        self._transport.abort()
+        self._finish(Ending.CLIENT_GONE)
+
+    # ---- endings --------------------------------------------------------------------------------------------------
+
+    def _end_clean(self) -> None:
+        """The end mark went by: whatever the upstream does now, the client's stream ends properly."""
+        if self.ending is None:
+            self._tail = b""
+            self._write(_LAST_FRAME if self._plan.chunked else b"")
+            self._finish(Ending.COMPLETE)
+
+    def _end_broken(self, ending: Ending) -> None:
+        """Streams get the format's error event; other bodies are cut, so that the client sees it (AG-172)."""
+        plan = self._plan
+        if not plan.event_stream:
+            self._transport.abort()
+        elif plan.errors is not None:
+            code, message = plan.errors(ending)
+            event = plan.codec.error_event(code, message, self.last)
+            self._write(_frame(event) + _LAST_FRAME if plan.chunked else event)
+        self._finish(ending)
+
+    def _finish(self, ending: Ending) -> None:
+        if self.ending is not None:
+            return
+        self.ending = ending
+        self.last_at = self._loop.time()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abandon()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self.done(ending)
