@@ -5,7 +5,7 @@ Works on bytes, never on text, so that a character or an event may be split anyw
 1. A line ends in LF, CRLF or CR; an event ends with the first empty line after it began.
 2. Every byte fed is part of the ``raw`` of exactly one event: joined, they are the stream.
 3. The same bytes give the same events, however they were cut before feeding.
-4. Nothing grows without bound: an event longer than the limit raises EventTooLarge.
+4. Nothing grows without bound: an event longer than the limit raises EventTooLargeError.
 
 A CR that ends the block behind an LF may be the first half of a CRLF, so such an event waits for one more byte;
 behind a lone CR it is complete at once, and a following LF opens the next event's ``raw``.
@@ -29,7 +29,7 @@ _PINGS = frozenset({"ping", "keepalive"})
 _PING_STARTS = (b":", b"event: ping", b"event:ping", b"event: keepalive", b"event:keepalive", b"\n", b"\r", _BOM)
 
 
-class EventTooLarge(ValueError):
+class EventTooLargeError(ValueError):
     """One event is longer than the limit (AG-266: fail closed)."""
 
 
@@ -98,7 +98,7 @@ class SseParser:
         return bytes(self._pending)
 
     def feed(self, data: bytes) -> list[SseEvent]:
-        """The events that these bytes complete; raises EventTooLarge."""
+        """The events that these bytes complete; raises EventTooLargeError."""
         pending = self._pending
         source: bytes | bytearray = data
         position = scan = 0
@@ -110,12 +110,12 @@ class SseParser:
         while (end := _EVENT_END.search(source, scan)) is not None:
             scan = end.end()
             if scan - position > self._limit:
-                raise EventTooLarge(f"an event of more than {self._limit} bytes")
+                raise EventTooLargeError(f"an event of more than {self._limit} bytes")
             events.append(SseEvent(bytes(source[position:scan])))
             position = scan
         rest = len(source) - position
         if rest > self._limit:
-            raise EventTooLarge(f"an event of more than {self._limit} bytes")
+            raise EventTooLargeError(f"an event of more than {self._limit} bytes")
         if source is pending:
             del pending[:position]
         elif rest:
@@ -163,7 +163,7 @@ def is_ping(block: bytes) -> bool:
     return block.startswith(_PING_STARTS) and all(event.is_ping for event in events_of(block))
 
 
-def format_event(data: bytes | None, *, event: str = "", id: str | None = None, retry: int | None = None) -> bytes:  # noqa: A002
+def format_event(data: bytes | None, *, event: str = "", id: str | None = None, retry: int | None = None) -> bytes:
     """An event as it goes on the wire, with LF (AG-266); the names are kept on one line each."""
     lines: list[bytes] = []
     if event:
