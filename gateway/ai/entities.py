@@ -1,0 +1,360 @@
+"""Providers, models, authors and keys: what selection works on and what strategies look at.
+
+Objects of a snapshot: built once, then read only, except for the metrics they hold, which are updated in place and
+belong to ``key_metrics.MetricsRegistry``. ``__cel__`` lists what expressions may read; the rest is the gateway's own.
+Source: ai-gateway.md AG-84, AG-118 to AG-121.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from gateway.ai.key_metrics import KeyState, ModelMetrics
+from gateway.ai.quota import Quota
+from gateway.ai.window_metrics import ErrorRate, Window
+from gateway.cel.env import (
+    BOOL,
+    DOUBLE,
+    DYN,
+    INT,
+    STRING,
+    CelType,
+    ai_list_of,
+    list_of,
+    map_of,
+    nullable,
+    object_of,
+    sensitive,
+)
+from gateway.headers import HeaderMap
+from gateway.secrets.secret import Secret
+
+if TYPE_CHECKING:
+    from gateway.ai.providers import Target
+
+DEFAULT_TOKENIZER: Final = "o200k_base"
+
+TEXT_PRICES: Final = (
+    "input", "output", "input_cache_write", "input_cache_read", "input_batch", "output_batch",
+)  # fmt: skip
+TOOL_PRICES: Final = {
+    "web_search": "per_search_call",
+    "code_interpreter": "per_execution_call",
+    "file_search": "per_storage_gb",
+    "image_generation": "per_image_generation",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Datacenter:
+    """Where a provider runs a model."""
+
+    __cel__: ClassVar[Mapping[str, CelType]] = {"country_code": STRING, "region": STRING}
+
+    country_code: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrices:
+    """USD per million tokens; None: not known."""
+
+    __cel__: ClassVar[Mapping[str, CelType]] = {name: nullable(DOUBLE) for name in TEXT_PRICES}
+
+    input: float | None = None
+    output: float | None = None
+    input_cache_write: float | None = None
+    input_cache_read: float | None = None
+    input_batch: float | None = None
+    output_batch: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """``m.pricing``. ``tools`` is keyed ``web_search`` → ``per_search_call`` → USD."""
+
+    __cel__: ClassVar[Mapping[str, CelType]] = {
+        "text": object_of(TextPrices),
+        "tools": map_of(map_of(nullable(DOUBLE))),
+        "input": nullable(DOUBLE),
+        "output": nullable(DOUBLE),
+    }
+
+    text: TextPrices
+    tools: Mapping[str, Mapping[str, float | None]]
+    #: the text prices as written, for cost in exact arithmetic (AG-248)
+    exact: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def input(self) -> float | None:
+        """Short for ``text.input``."""
+        return self.text.input
+
+    @property
+    def output(self) -> float | None:
+        """Short for ``text.output``."""
+        return self.text.output
+
+    def of(self, price: str) -> float | None:
+        """By path: ``text.input``, ``tools.web_search.per_search_call`` (AG-106); None if unknown."""
+        group, _, name = price.partition(".")
+        if group == "text":
+            value: float | None = getattr(self.text, name)
+            return value
+        tool, _, unit = name.partition(".")
+        return self.tools.get(tool, {}).get(unit)
+
+
+class Model:
+    """AIModel (AG-118): one model at one provider, as one action of one snapshot sees it."""
+
+    __slots__ = (
+        "author_id", "author_id_aliases", "configured", "custom", "data_retention_days", "data_retention_policy",
+        "data_training_policy", "datacenters", "description", "disabled", "display_name", "id", "id_aliases",
+        "input_modalities", "known", "legacy", "max_context_window", "max_output_tokens", "metadata", "metrics",
+        "output_modalities", "parameter_count", "position", "pricing", "provider", "provider_id", "provider_id_aliases",
+        "provider_model_id", "quantization", "supported_features", "surfaces", "tokenizer", "unsupported_params",
+    )  # fmt: skip
+    __cel__: ClassVar[Mapping[str, CelType]] = {
+        "id": STRING,
+        "provider_id": STRING,
+        "author_id": STRING,
+        "id_aliases": list_of(STRING),
+        "provider_id_aliases": list_of(STRING),
+        "author_id_aliases": list_of(STRING),
+        "display_name": STRING,
+        "description": STRING,
+        "known": BOOL,
+        "custom": BOOL,
+        "metadata": map_of(DYN),
+        "datacenters": list_of(object_of(Datacenter)),
+        "input_modalities": list_of(STRING),
+        "output_modalities": list_of(STRING),
+        "supported_features": list_of(STRING),
+        "max_context_window": nullable(INT),
+        "max_output_tokens": nullable(INT),
+        "parameter_count": nullable(INT),
+        "quantization": nullable(STRING),
+        "data_training_policy": nullable(STRING),
+        "data_retention_policy": nullable(STRING),
+        "data_retention_days": nullable(INT),
+        "pricing": nullable(object_of(Pricing)),
+        "metrics": object_of(ModelMetrics),
+    }
+
+    metrics: ModelMetrics
+
+    def __init__(self, provider: Provider, model_id: str, *, known: bool = True) -> None:
+        self.provider = provider
+        self.provider_id = provider.id
+        self.provider_id_aliases = provider.id_aliases
+        self.id = model_id
+        self.id_aliases: tuple[str, ...] = ()
+        self.author_id = ""
+        self.author_id_aliases: tuple[str, ...] = ()
+        self.display_name = model_id
+        self.description = ""
+        #: False only for pass-through
+        self.known = known
+        #: came from configuration or store
+        self.custom = False
+        self.metadata: Mapping[str, Any] = {}
+        self.datacenters: tuple[Datacenter, ...] = ()
+        self.input_modalities: tuple[str, ...] = ("text",)
+        self.output_modalities: tuple[str, ...] = ("text",)
+        self.supported_features: tuple[str, ...] = ()
+        self.max_context_window: int | None = None
+        self.max_output_tokens: int | None = None
+        self.parameter_count: int | None = None
+        self.quantization: str | None = None
+        self.data_training_policy: str | None = None
+        self.data_retention_policy: str | None = None
+        self.data_retention_days: int | None = None
+        self.pricing: Pricing | None = None
+        #: the name the provider expects; the id unless it differs (AG-84)
+        self.provider_model_id = model_id
+        #: request members that never reach this model (AG-213)
+        self.unsupported_params: frozenset[str] = frozenset()
+        self.tokenizer = DEFAULT_TOKENIZER
+        #: found by name, never offered (AG-63)
+        self.legacy = False
+        self.disabled = False
+        #: listed under its provider in the action (AG-93)
+        self.configured = False
+        #: surface names worth trying when the gateway chooses; None: all of the provider's (AG-98)
+        self.surfaces: frozenset[str] | None = None
+        #: catalog or configuration order (AG-97)
+        self.position = 0
+
+    def __repr__(self) -> str:
+        return f"<Model {self.provider_id}:{self.id}>"
+
+
+class Provider:
+    """AIProvider (AG-119), as one action of one snapshot sees it."""
+
+    __slots__ = (
+        "base_url", "configured", "credential_header", "custom", "description", "disabled", "display_name",
+        "has_base_url_override", "id", "id_aliases", "key_prefixes", "metadata", "models", "price_provider",
+        "stored_id", "stream_usage", "surfaces", "target", "website",
+    )  # fmt: skip
+    __cel__: ClassVar[Mapping[str, CelType]] = {
+        "id": STRING,
+        "id_aliases": list_of(STRING),
+        "display_name": STRING,
+        "description": STRING,
+        "website": STRING,
+        "base_url": STRING,
+        "custom": BOOL,
+        "metadata": map_of(DYN),
+        "models": ai_list_of(Model),
+    }
+
+    target: Target
+
+    def __init__(self, provider_id: str) -> None:
+        self.id = provider_id
+        self.id_aliases: tuple[str, ...] = ()
+        self.display_name = provider_id
+        self.description = ""
+        self.website = ""
+        self.base_url = ""
+        #: not in the catalog
+        self.custom = False
+        self.metadata: Mapping[str, Any] = {}
+        self.models: list[Model] = []
+        #: (format, surface) → allowed request members, or None for all (AG-16, AG-212)
+        self.surfaces: Mapping[tuple[str, str], frozenset[str] | None] = {}
+        #: how a key is sent, if configured (AG-42)
+        self.credential_header: str | None = None
+        self.key_prefixes: tuple[str, ...] = ()
+        #: accepts ``stream_options.include_usage`` (AG-244)
+        self.stream_usage = False
+        self.disabled = False
+        #: listed in the action (AG-93)
+        self.configured = False
+        self.has_base_url_override = False
+        #: ``aigp_…`` of a provider from the store, else ''
+        self.stored_id = ""
+        self.price_provider: str | None = None
+
+    @property
+    def official(self) -> bool:
+        """In the catalog and at its own address; decides AG-190 rows 8 and 9, AG-195 (e) and AG-244."""
+        return not self.custom and not self.has_base_url_override
+
+    def narrowed(self, models: list[Model]) -> Provider:
+        """The same provider with only these models, as a strategy sees it."""
+        twin = Provider(self.id)
+        for name in Provider.__slots__:
+            if hasattr(self, name):
+                setattr(twin, name, getattr(self, name))
+        twin.models = models
+        return twin
+
+    def __repr__(self) -> str:
+        return f"<Provider {self.id}>"
+
+
+class Author:
+    """AIAuthor (AG-119)."""
+
+    __slots__ = ("display_name", "id", "id_aliases", "models")
+    __cel__: ClassVar[Mapping[str, CelType]] = {
+        "id": STRING,
+        "id_aliases": list_of(STRING),
+        "display_name": STRING,
+        "models": ai_list_of(Model),
+    }
+
+    def __init__(self, author_id: str, display_name: str, id_aliases: tuple[str, ...], models: list[Model]) -> None:
+        self.id = author_id
+        self.display_name = display_name
+        self.id_aliases = id_aliases
+        self.models = models
+
+    def __repr__(self) -> str:
+        return f"<Author {self.id}>"
+
+
+class KeySource(enum.Enum):
+    """Where a credential comes from (AG-190)."""
+
+    ROUTED = "routed"
+    ATTACHED = "attached"
+    POLICY = "policy"
+    ACCOUNT = "account"
+    MANAGED = "managed"
+    PASSTHROUGH = "passthrough"
+    #: a custom provider without keys: no credential header
+    NONE = "none"
+
+
+class ProviderKey:
+    """AIKey (AG-120): one credential at one upstream model. Its numbers are shared with its other appearances."""
+
+    __slots__ = ("client_header", "error_rate", "id", "quota", "source", "state", "stored_id", "value", "window")
+    __cel__: ClassVar[Mapping[str, CelType]] = {
+        "id": STRING,
+        "value": sensitive(STRING),
+        "quota": object_of(Quota),
+        "error_rate": object_of(ErrorRate),
+    }
+
+    def __init__(
+        self, key_id: str, value: Secret, source: KeySource, *, state: KeyState, window: Window,
+        stored_id: str = "", client_header: str = "",
+    ) -> None:  # fmt: skip
+        #: ``kh_…``; '' for passthrough and for no credential
+        self.id = key_id
+        self.value = value
+        self.source = source
+        self.state = state
+        self.window = window
+        self.quota = state.quota
+        self.error_rate = window.error_rate
+        #: ``aigpk_…`` of a stored key, else ''
+        self.stored_id = stored_id
+        #: passthrough: the header that the client used (AG-206), else ''
+        self.client_header = client_header
+
+    def observe(self, status: int, headers: HeaderMap) -> None:
+        """The head of an upstream response to a request with this key: quota and cooling."""
+        if self.id:
+            self.state.observe(status, headers)
+
+    def __repr__(self) -> str:
+        return f"<ProviderKey {self.id or self.source.value}>"
+
+
+class Candidate:
+    """One (provider, model) worth trying under one name. Cached with the plan it belongs to; equal only to itself."""
+
+    __slots__ = ("author", "element", "keys", "metrics", "model", "name", "provider", "upstream_model")
+
+    def __init__(self, element: Model, upstream_model: str) -> None:
+        self.provider = element.provider
+        #: None: pass-through (AG-79)
+        self.model = element if element.known else None
+        #: what strategies see; for pass-through a model with ``known`` false
+        self.element = element
+        #: public id
+        self.name = element.id
+        #: the name that goes upstream (AG-84)
+        self.upstream_model = upstream_model
+        self.author = element.author_id
+        self.metrics = element.metrics
+        #: prebuilt keys and their order (``keys.CandidateKeys``), made on first use
+        self.keys: Any = None
+
+    @property
+    def tokenizer(self) -> str:
+        """The encoding for estimates (AG-228)."""
+        return self.element.tokenizer
+
+    def __repr__(self) -> str:
+        return f"<Candidate {self.provider.id}:{self.name}>"

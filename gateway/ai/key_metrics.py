@@ -1,0 +1,224 @@
+"""Live numbers about keys and models: what outlives requests and reloads, keyed by stable names.
+
+``MetricsRegistry`` belongs to the process. A snapshot asks it for the numbers of its models and keys and gets the same
+objects as its predecessor, so that a reload forgets nothing. All growth is bounded: see the limits below.
+Source: ai-gateway.md 5.5, AG-120 to AG-132, AG-157; lessons.md P01, P16.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from math import inf
+from typing import ClassVar, Final
+
+from gateway.ai.measure import Measure
+from gateway.ai.quota import LONGEST_RESET_S, Quota, parse_retry_after
+from gateway.ai.window_metrics import AccountMetrics, GlobalMetrics, Timeline, Window
+from gateway.cel.env import CelType, map_of, object_of
+from gateway.clock import Clock
+from gateway.headers import HeaderMap
+
+COOLING_S: Final = 60.0
+#: clients choose the names of pass-through models: beyond this many, names share one entry per provider or key
+PASS_THROUGH_LIMIT: Final = 512
+#: (model, key) windows; further keys are left out of ``m.metrics.api_keys`` until others have been idle for a window
+KEY_WINDOW_LIMIT: Final = 8_192
+#: keys whose value is computed per request may be without number: beyond this many they share one entry per provider
+KEY_LIMIT: Final = 16_384
+#: the name that stands for all others
+OTHERS: Final = "*"
+
+
+class KeyMetrics(AccountMetrics):
+    """``m.metrics.api_keys[id]``; lives in that map as long as its window is not empty."""
+
+    __slots__ = ("_home", "_registry", "key_id", "quota")
+    __cel__: ClassVar[Mapping[str, CelType]] = {**AccountMetrics.__cel__, "quota": object_of(Quota)}
+
+    def __init__(self, registry: MetricsRegistry, series: ModelSeries, key_id: str, quota: Quota) -> None:
+        super().__init__(registry.timeline, series.provider, series.model)
+        self._registry = registry
+        self._home = series.api_keys
+        self.key_id = key_id
+        self.quota = quota
+
+    def drop(self, number: int) -> None:
+        """Forgets a bucket, and itself with the last one."""
+        super().drop(number)
+        if not self._buckets:
+            del self._home[self.key_id]
+            self._registry.key_windows -= 1
+
+
+class ModelMetrics:
+    """``m.metrics``: one model as seen from one endpoint. ``global``, ``region`` and ``account`` are one (AG-122)."""
+
+    __slots__ = ("account", "api_keys", "endpoint", "global", "region", "series")
+    __cel__: ClassVar[Mapping[str, CelType]] = {
+        "global": object_of(GlobalMetrics),
+        "region": object_of(GlobalMetrics),
+        "account": object_of(AccountMetrics),
+        "endpoint": object_of(AccountMetrics),
+        "api_keys": map_of(object_of(KeyMetrics)),
+    }
+
+    def __init__(self, series: ModelSeries, endpoint: AccountMetrics) -> None:
+        self.series = series
+        self.account = self.region = series.account
+        setattr(self, "global", series.account)  # a keyword in Python, a documented name in expressions
+        self.endpoint = endpoint
+        self.api_keys = series.api_keys
+
+
+class ModelSeries:
+    """One model of one provider over all endpoints."""
+
+    __slots__ = ("account", "api_keys", "endpoints", "model", "provider")
+
+    def __init__(self, timeline: Timeline, provider: str, model: str) -> None:
+        self.provider = provider
+        self.model = model
+        self.account = AccountMetrics(timeline, provider, model)
+        self.endpoints: dict[str, AccountMetrics] = {}
+        self.api_keys: dict[str, KeyMetrics] = {}
+
+
+class KeyState:
+    """What is known about one key at one upstream model: its quota, and until when it is cooling (AG-131, AG-157)."""
+
+    __slots__ = ("_queued_s", "_registry", "cool_until_s", "quota")
+
+    def __init__(self, registry: MetricsRegistry) -> None:
+        self._registry = registry
+        self._queued_s = inf
+        self.quota = Quota(registry.clock.monotonic)
+        #: monotonic; 0.0 when it never cooled
+        self.cool_until_s = 0.0
+
+    def observe(self, status: int, headers: HeaderMap) -> None:
+        """The head of one upstream response: quota headers, and whether the key has to cool."""
+        now_unix_s = self._registry.clock.now()
+        self.quota.observe(headers, status, now_unix_s)
+        if status in (401, 403, 429):
+            self._cool(status, headers, now_unix_s)
+        self._queue()
+
+    def _cool(self, status: int, headers: HeaderMap, now_unix_s: float) -> None:
+        now_s = self._registry.clock.monotonic()
+        until_s = now_s + COOLING_S
+        if status == 429:
+            wait_s = parse_retry_after(headers, now_unix_s)
+            reset_s = self.quota.exhausted_reset_s()
+            if wait_s is not None:
+                until_s = now_s + wait_s
+            elif reset_s is not None:
+                until_s = min(reset_s, now_s + LONGEST_RESET_S)
+        self.cool_until_s = until_s  # the newest answer knows best
+
+    def _queue(self) -> None:
+        due_s = self.quota.due_s
+        if due_s < self._queued_s:
+            self._queued_s = due_s
+            self._registry.remind(due_s, self)
+
+    def wake(self, due_s: float, now_s: float) -> None:
+        """A reminder came: resets that have passed take effect."""
+        if due_s != self._queued_s:
+            return  # an earlier reminder has replaced this one
+        self._queued_s = inf
+        if self.quota.due_s <= now_s:
+            self.quota.expire(now_s)
+        self._queue()
+
+
+class KeySeries:
+    """One key of one provider: its window over all models (AG-132) and its state per upstream model."""
+
+    __slots__ = ("_registry", "states", "window")
+
+    def __init__(self, registry: MetricsRegistry, provider: str) -> None:
+        self._registry = registry
+        self.window = Window(registry.timeline, provider, "")
+        self.states: dict[str, KeyState] = {}
+
+    def state(self, upstream_model: str) -> KeyState:
+        """The state at that model; names beyond the limit share one."""
+        state = self.states.get(upstream_model)
+        if state is None:
+            name = upstream_model if len(self.states) < PASS_THROUGH_LIMIT else OTHERS
+            state = self.states.setdefault(name, KeyState(self._registry))
+        return state
+
+
+class MetricsRegistry:
+    """Every window and every key state of the installation."""
+
+    __slots__ = ("_keys", "_models", "_passed_through", "_reminders", "_sequence", "clock", "key_windows", "timeline")
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.timeline = Timeline(clock)
+        #: how many ``KeyMetrics`` exist
+        self.key_windows = 0
+        self._models: dict[tuple[str, str], ModelSeries] = {}
+        self._keys: dict[tuple[str, str], KeySeries] = {}
+        self._passed_through = 0
+        #: (monotonic moment, number, state): resets that take effect without a request
+        self._reminders: list[tuple[float, int, KeyState]] = []
+        self._sequence = 0
+
+    def model(self, provider_id: str, model_id: str, endpoint_id: str, *, known: bool = True) -> ModelMetrics:
+        """The numbers of one model for one endpoint; the same windows on every call."""
+        series = self._models.get((provider_id, model_id))
+        if series is None:
+            if not known:
+                model_id = model_id if self._passed_through < PASS_THROUGH_LIMIT else OTHERS
+                self._passed_through += 1
+            series = self._models.setdefault((provider_id, model_id), ModelSeries(self.timeline, provider_id, model_id))
+        endpoint = series.endpoints.get(endpoint_id)
+        if endpoint is None:
+            endpoint = series.endpoints[endpoint_id] = AccountMetrics(self.timeline, provider_id, model_id)
+        return ModelMetrics(series, endpoint)
+
+    def key(self, provider_id: str, key_id: str) -> KeySeries:
+        """The numbers of one provider key."""
+        series = self._keys.get((provider_id, key_id))
+        if series is None:
+            name = key_id if len(self._keys) < KEY_LIMIT else OTHERS
+            series = self._keys.setdefault((provider_id, name), KeySeries(self, provider_id))
+        return series
+
+    def advance(self) -> float:
+        """Lets time take effect on everything that expressions read; gives the monotonic now."""
+        now_s = self.clock.monotonic()
+        if now_s >= self.timeline.next_s:
+            self.timeline.advance(now_s)
+        reminders = self._reminders
+        while reminders and reminders[0][0] <= now_s:
+            due_s, _, state = heapq.heappop(reminders)
+            state.wake(due_s, now_s)
+        return now_s
+
+    def remind(self, due_s: float, state: KeyState) -> None:
+        """Calls ``state.wake`` at the first ``advance`` after ``due_s``."""
+        self._sequence += 1
+        heapq.heappush(self._reminders, (due_s, self._sequence, state))
+
+    def record(self, metrics: ModelMetrics, measure: Measure, keys: tuple[tuple[str, Quota], ...] = ()) -> None:
+        """One finished attempt at a model, with the ids (and quotas) of the provider key and gateway key it used."""
+        self.advance()
+        series = metrics.series
+        series.account.record(measure)
+        metrics.endpoint.record(measure)
+        for key_id, quota in keys:
+            window = series.api_keys.get(key_id) or self._open_key(series, key_id, quota)
+            if window is not None:
+                window.record(measure)
+
+    def _open_key(self, series: ModelSeries, key_id: str, quota: Quota) -> KeyMetrics | None:
+        if self.key_windows >= KEY_WINDOW_LIMIT:
+            return None
+        self.key_windows += 1
+        window = series.api_keys[key_id] = KeyMetrics(self, series, key_id, quota)
+        return window
