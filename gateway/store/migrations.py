@@ -1,0 +1,69 @@
+"""The schema, as the steps that led to it. A step is never edited once released; the newest is the last (CP-108).
+
+Times are Unix milliseconds, money is whole units of 0.00001 USD (AG-248), booleans are 0 and 1.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_OWNED: Final = """
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, created_by TEXT NOT NULL, updated_by TEXT NOT NULL
+"""
+
+_FIRST: Final = (
+    "CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    f"""CREATE TABLE gateway_keys (
+        id TEXT PRIMARY KEY, public TEXT NOT NULL UNIQUE, digest BLOB NOT NULL, redacted TEXT NOT NULL,
+        name TEXT, description TEXT, metadata TEXT, endpoint_id TEXT, configuration_id TEXT REFERENCES configurations,
+        last_used INTEGER, {_OWNED}) WITHOUT ROWID""",
+    "CREATE INDEX gateway_keys_of_configuration ON gateway_keys (configuration_id) WHERE configuration_id IS NOT NULL",
+    f"""CREATE TABLE admin_keys (
+        id TEXT PRIMARY KEY, public TEXT NOT NULL UNIQUE, digest BLOB NOT NULL, redacted TEXT NOT NULL,
+        name TEXT, description TEXT, metadata TEXT, last_used INTEGER, {_OWNED}) WITHOUT ROWID""",
+    f"""CREATE TABLE configurations (
+        id TEXT PRIMARY KEY, name TEXT, description TEXT, metadata TEXT, access TEXT, router TEXT, {_OWNED}
+        ) WITHOUT ROWID""",
+    f"""CREATE TABLE provider_keys (
+        id TEXT PRIMARY KEY, provider_id TEXT NOT NULL, name TEXT, description TEXT, metadata TEXT,
+        gateway_key_id TEXT REFERENCES gateway_keys ON DELETE CASCADE, sealed BLOB NOT NULL, redacted TEXT NOT NULL,
+        rotation INTEGER NOT NULL, last_used INTEGER, {_OWNED}) WITHOUT ROWID""",
+    "CREATE INDEX provider_keys_attached ON provider_keys (gateway_key_id) WHERE gateway_key_id IS NOT NULL",
+    "CREATE INDEX provider_keys_of_provider ON provider_keys (provider_id, id)",
+    """CREATE TABLE configuration_keys (
+        configuration_id TEXT NOT NULL REFERENCES configurations ON DELETE CASCADE,
+        provider_key_id TEXT NOT NULL REFERENCES provider_keys ON DELETE CASCADE,
+        PRIMARY KEY (provider_key_id, configuration_id)) WITHOUT ROWID""",
+    f"""CREATE TABLE providers (
+        id TEXT PRIMARY KEY, provider_id TEXT NOT NULL UNIQUE COLLATE NOCASE, name TEXT, base_url TEXT NOT NULL,
+        metadata TEXT, surfaces TEXT, models TEXT NOT NULL, {_OWNED}) WITHOUT ROWID""",
+    f"""CREATE TABLE vaults (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, description TEXT NOT NULL, metadata TEXT NOT NULL, {_OWNED}
+        ) WITHOUT ROWID""",
+    f"""CREATE TABLE secrets (
+        id TEXT PRIMARY KEY, vault_id TEXT NOT NULL REFERENCES vaults, name TEXT NOT NULL, sealed BLOB NOT NULL,
+        pairs INTEGER NOT NULL, description TEXT NOT NULL, metadata TEXT NOT NULL, {_OWNED},
+        UNIQUE (vault_id, name)) WITHOUT ROWID""",
+    f"""CREATE TABLE budgets (
+        id TEXT PRIMARY KEY, scope TEXT NOT NULL, access_key_id TEXT NOT NULL, period TEXT NOT NULL,
+        limit_usd INTEGER, limit_tokens INTEGER, enabled INTEGER NOT NULL, period_start INTEGER NOT NULL,
+        spent_usd INTEGER NOT NULL, spent_tokens INTEGER NOT NULL, alerted INTEGER NOT NULL, {_OWNED},
+        UNIQUE (scope, access_key_id, period)) WITHOUT ROWID""",
+    "CREATE TABLE endpoints (id TEXT PRIMARY KEY, first_key_at INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE usage (
+        id TEXT PRIMARY KEY, event_time INTEGER NOT NULL, request_id TEXT NOT NULL, access_key_id TEXT NOT NULL,
+        provider TEXT NOT NULL, provider_name TEXT NOT NULL, model TEXT NOT NULL, model_name TEXT NOT NULL,
+        attempt INTEGER NOT NULL, is_final INTEGER NOT NULL, status INTEGER NOT NULL, timed_out INTEGER NOT NULL,
+        is_error INTEGER NOT NULL, is_streaming INTEGER NOT NULL, stop_reason TEXT NOT NULL,
+        input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL, cost INTEGER NOT NULL, key_source TEXT NOT NULL,
+        provider_key_id TEXT, provider_key_name TEXT, estimated INTEGER NOT NULL, price_version TEXT NOT NULL
+        ) WITHOUT ROWID""",
+    "CREATE INDEX usage_by_time ON usage (event_time, id)",
+    "CREATE INDEX usage_by_key ON usage (access_key_id, event_time, id)",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+"""Step n leads from schema version n to n + 1."""
+
+SCHEMA_VERSION: Final = len(MIGRATIONS)
