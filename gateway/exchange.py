@@ -132,7 +132,6 @@ class Exchange:
         self.error: GatewayError | None = None
         self.streaming = False
         self.client_gone = False
-        self.sent_bytes = 0
         #: seconds spent waiting for upstreams (gateway share of the latency, AG-335)
         self.upstream_wait_s = 0.0
         #: called once, in order, after the answer is complete or has failed

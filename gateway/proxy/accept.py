@@ -18,6 +18,9 @@ from gateway.proxy.downstream import HEAD_LIMIT_BYTES
 if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
 
+    import asyncio
+
+    from gateway.clock import Clock
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.handler import HandlerParts
 
@@ -119,3 +122,19 @@ def _is_trusted(ip: str, trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Ne
     except ValueError:
         return False
     return any(address in network for network in trusted)
+
+
+def connection_facts(transport: asyncio.BaseTransport, clock: Clock) -> Connection:
+    """Addresses of a new connection; Unix sockets have none. IPv4-mapped addresses are written as IPv4 (TP-132)."""
+    peer = transport.get_extra_info("peername")
+    local = transport.get_extra_info("sockname")
+    client_ip, client_port = _endpoint_of(peer)
+    server_ip, server_port = _endpoint_of(local)
+    return Connection(client_ip, client_port, server_ip, server_port, clock.now())
+
+
+def _endpoint_of(name: object) -> tuple[str, int]:
+    if isinstance(name, tuple) and len(name) >= 2:
+        ip = str(name[0])
+        return (ip.removeprefix("::ffff:") if ip.startswith("::ffff:") and "." in ip else ip), int(name[1])
+    return "", 0

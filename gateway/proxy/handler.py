@@ -24,9 +24,8 @@ from gateway.exchange import Exchange, ResponseHead
 from gateway.policy.action import CloseConnection, Forward, Refuse, Respond
 from gateway.policy.engine import run_phase
 from gateway.proxy import respond
-from gateway.proxy.accept import accept
+from gateway.proxy.accept import accept, connection_facts
 from gateway.proxy.commit import commit_forward
-from gateway.proxy.downstream import BodyError
 
 if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
@@ -68,6 +67,8 @@ class Handler:
     def connected(self, downstream: Downstream) -> bool:
         if self.stopping:
             return False
+        assert downstream.transport is not None
+        downstream.conn = connection_facts(downstream.transport, self._parts.clock)
         self.connections.add(downstream)
         return True
 
@@ -176,7 +177,6 @@ class Handler:
         keep_alive = exchange.keep_alive = exchange.keep_alive and not downstream.draining
         body = head.body or b""
         headers = self._date() + respond.header_block(head.headers.lines()) + respond.id_lines(exchange.id)
-        exchange.sent_bytes = len(body)
         downstream.write(
             respond.complete_response(
                 head.status, headers, body, keep_alive=keep_alive, head_only=exchange.method == "HEAD",
@@ -223,5 +223,3 @@ class Handler:
         self._parts.record(exchange)
         exchange.scope = None  # refers back to the exchange: no cycle is left for the collector
 
-
-__all__ = ["BodyError", "Handler", "HandlerParts"]

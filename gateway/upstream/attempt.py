@@ -192,13 +192,14 @@ class Held:
         """Ready at the first event that is no ping; failed if that event is an error (AG-262)."""
         held = self._held[0] if len(self._held) == 1 else b"".join(self._held)
         self._held = [held]
-        event, only_pings = sse.first_event(held)
+        end = sse.boundary(held)
+        event = next((event for event in sse.events_of(held[:end]) if not event.is_ping), None)
         if event is not None:
             message = self._expect.codec.first_event_error(event)
             if message is None:
                 self._set_ready()
             else:
-                self._fail(Failure("stream_error", message, self.status, event))
+                self._fail(Failure("stream_error", message, self.status, event.data or b""))
         elif self._held_bytes > EVENT_LIMIT_BYTES:
             self._set_ready()
         elif not self._pinged:
@@ -206,7 +207,7 @@ class Held:
             self._pinged = True
             self._disarm()
             left_s = max(0.0, self._total_at - self._loop.time())
-            if only_pings and left_s > PING_HOLD_S:
+            if end and left_s > PING_HOLD_S:
                 self._timer = self._loop.call_later(PING_HOLD_S, self._show_pings)
             else:
                 self._timer = self._loop.call_later(left_s, self._expire)

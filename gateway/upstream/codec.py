@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gateway.upstream.sse import SseEvent
 
 
 class Head(Protocol):
@@ -26,7 +29,7 @@ class Codec(Protocol):
     #: bytes that occur in the event that ends a stream properly, and in no other event
     end_marks: tuple[bytes, ...]
 
-    def first_event_error(self, event: bytes) -> str | None:
+    def first_event_error(self, event: SseEvent) -> str | None:
         """The provider's message if this first event of a stream is an error (AG-262), else None."""
         ...
 

@@ -95,7 +95,7 @@ class Relay:
     __slots__ = (
         "_connection", "_decoder", "_loop", "_mark", "_paused", "_plan", "_progress", "_quiet_s", "_seen_blocks",
         "_seen_progress", "_simple", "_tail", "_timers", "_transport", "_write", "blocks", "done", "ending", "last",
-        "last_at", "marked", "sent_bytes", "_marks",
+        "last_at", "marked", "_marks",
     )  # fmt: skip
 
     def __init__(
@@ -119,7 +119,6 @@ class Relay:
         #: the block relayed last
         self.last = b""
         self.last_at = 0.0
-        self.sent_bytes = 0
         #: the format's end mark went by
         self.marked = False
         self.ending: Ending | None = None

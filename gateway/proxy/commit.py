@@ -1,0 +1,141 @@
+"""Commit: the moment when an upstream's answer becomes the client's (AG-171), and the relay that follows.
+
+Two ways. Where no response rule looks at the answer, the head's lines go on as bytes (``head.block``), which is
+the fast path. Where one does, the head becomes a HeaderMap that the rules may change, and is written from that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway import errors
+from gateway.errors import failure
+from gateway.exchange import ResponseHead
+from gateway.policy.action import CloseConnection, Refuse, Respond
+from gateway.policy.engine import run_phase
+from gateway.proxy import respond
+from gateway.upstream.connection import Framing
+from gateway.upstream.relay import Ending, Relay, RelayPlan
+
+if TYPE_CHECKING:
+    from gateway.ai.answer import Answer
+    from gateway.exchange import Exchange
+    from gateway.proxy.downstream import Downstream
+
+_CLIENT_GONE = 499
+
+
+async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Answer, date: Callable[[], bytes]) -> None:
+    """Runs the response phase, then sends the answer; returns when its last byte was handed over."""
+    if exchange.endpoint.response_phase is None:
+        headers = answer.header_block(exchange)
+        status, body = answer.status, None
+    else:
+        try:
+            head = await _through_rules(exchange, answer)
+        except BaseException:
+            answer.abandon()
+            raise
+        headers = respond.header_block(head.headers.lines())
+        status, body = head.status, head.body
+    if downstream.transport is None:
+        answer.abandon()
+        exchange.status = _CLIENT_GONE
+        exchange.client_gone = True
+        return
+    exchange.status = status
+    exchange.keep_alive = exchange.keep_alive and not downstream.draining
+    if body is None and answer.held.ended:
+        body = answer.take_body()
+    if body is not None:
+        answer.abandon()
+        _send_whole(exchange, downstream, status, headers, body)
+        answer.settle(exchange, Ending.COMPLETE)
+        return
+    await _relay(exchange, downstream, answer, respond.status_line(status) + headers)
+
+
+async def _through_rules(exchange: Exchange, answer: Answer) -> ResponseHead:
+    """``on_http_response`` over the answer's head (TP-45); what it answers itself replaces everything (TP-221)."""
+    head = exchange.response = ResponseHead(answer.status, answer.header_map(exchange))
+    phase = exchange.endpoint.response_phase
+    exchange.vars = {}
+    outcome = run_phase(phase, exchange)
+    if inspect.isawaitable(outcome):
+        outcome = await outcome
+    if isinstance(outcome, Respond):
+        head = exchange.response = ResponseHead(outcome.status, outcome.headers, outcome.body)
+    elif isinstance(outcome, Refuse):
+        raise outcome.error
+    elif isinstance(outcome, CloseConnection):
+        raise failure(errors.ACTION_FAILED)
+    return head
+
+
+def _send_whole(exchange: Exchange, downstream: Downstream, status: int, headers: bytes, body: bytes) -> None:
+    downstream.write(
+        respond.complete_response(
+            status, headers, body, keep_alive=exchange.keep_alive, keep_alive_10=exchange.http_version != "HTTP/1.1"
+        )
+    )
+
+
+async def _relay(exchange: Exchange, downstream: Downstream, answer: Answer, head: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    chunked, framing = _client_framing(exchange, answer)
+    if not exchange.keep_alive:
+        framing += b"connection: close\r\n"
+    done: asyncio.Future[Ending] = loop.create_future()
+    plan = RelayPlan(
+        codec=answer.codec, limits=answer.limits, chunked=chunked, event_stream=answer.event_stream, tap=answer.tap,
+        strip_usage=answer.strip_usage, errors=_stream_error,
+    )  # fmt: skip
+    assert downstream.transport is not None
+    relay = Relay(loop, downstream.transport, plan, lambda ending: None if done.done() else done.set_result(ending))
+    exchange.streaming = answer.event_stream
+    downstream.relay = relay
+    if downstream.writing_paused:
+        relay.pause()
+    relay.begin(answer.held, head + framing + b"\r\n")
+    ending = relay.ending
+    if ending is None:
+        try:
+            ending = await done
+        except asyncio.CancelledError:
+            relay.client_gone()
+            raise
+    downstream.relay = None
+    if ending is Ending.CLIENT_GONE:
+        exchange.client_gone = True
+        exchange.status = _CLIENT_GONE
+    elif ending is not Ending.COMPLETE:
+        exchange.keep_alive = False
+        code, message = _stream_error(ending)
+        exchange.error = failure(errors.TABLE[code])
+    answer.settle(exchange, ending, relay)
+
+
+def _client_framing(exchange: Exchange, answer: Answer) -> tuple[bool, bytes]:
+    """(chunked?, header line): an HTTP/1.0 client gets plain bytes until the connection closes."""
+    if exchange.http_version != "HTTP/1.1":
+        exchange.keep_alive = False
+        return False, b""
+    held = answer.held
+    length = held.head.content_length if held.head is not None else None
+    if held.framing is Framing.SIZED and length is not None and not answer.event_stream and not answer.decoded:
+        return False, b"content-length: %d\r\n" % length
+    return True, b"transfer-encoding: chunked\r\n"
+
+
+def _stream_error(ending: Ending) -> tuple[str, str]:
+    """Code and message of the event that ends a broken stream (AG-172, AG-267)."""
+    if ending is Ending.SHUTDOWN:
+        spec = errors.SHUTTING_DOWN
+    elif ending is Ending.IDLE:
+        spec = errors.UPSTREAM_TIMEOUT
+    else:
+        spec = errors.UPSTREAM_UNREACHABLE
+    return spec.code, spec.message
