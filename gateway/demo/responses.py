@@ -58,7 +58,8 @@ def _reasoning_item(reply: Reply, *, done: bool) -> dict[str, Any]:
 def _message_item(reply: Reply, *, done: bool) -> dict[str, Any]:
     return {
         "id": make_hex_id("msg_", reply.number, 48), "type": "message",
-        "status": "completed" if done else "in_progress", "role": "assistant", "content": [_text_part(reply.text)] if done else [],
+        "status": "completed" if done else "in_progress", "role": "assistant",
+        "content": [_text_part(reply.text)] if done else [],
     }  # fmt: skip
 
 

@@ -44,7 +44,7 @@ class DemoProvider:
     ) -> Self:
         """Listens; port 0 picks a free one."""
         loop = asyncio.get_running_loop()
-        context = tls.server_context() if isinstance(tls, SelfSigned) else tls
+        context = await asyncio.to_thread(tls.server_context) if isinstance(tls, SelfSigned) else tls
         self._listener = await loop.create_server(
             lambda: DemoConnection(self, loop), host, port, ssl=context, backlog=_BACKLOG
         )

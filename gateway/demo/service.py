@@ -25,8 +25,8 @@ from gateway.demo.wire import Headers, Request, render_head
 LISTED_MODELS = (
     "demo", "demo-fast", "demo-slow", "demo-long", "demo-tools", "demo-think", "demo-429", "demo-429-retry-after-7",
     "demo-500", "demo-503", "demo-overloaded", "demo-reset", "demo-silent", "demo-late-2s", "demo-cut-5",
-    "demo-stall-5", "demo-malformed-3", "demo-no-done", "demo-error-first", "demo-context-length", "demo-content-filter",
-    "demo-flap-3",
+    "demo-stall-5", "demo-malformed-3", "demo-no-done", "demo-error-first", "demo-context-length",
+    "demo-content-filter", "demo-flap-3",
 )  # fmt: skip
 EMBEDDING_MODEL = "demo-embedding"
 _LIMIT_REQUESTS = 10_000

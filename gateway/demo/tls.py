@@ -27,7 +27,7 @@ class SelfSigned:
     key: bytes
 
     def server_context(self) -> ssl.SSLContext:
-        """For a listener. The key touches the disk for a moment, since the standard library reads files only."""
+        """For a listener. The standard library reads keys from files only, so this blocks: not on an event loop."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         with tempfile.TemporaryDirectory() as folder:
