@@ -125,6 +125,15 @@ def test_a_sub_window_counts_in_full_until_its_last_admission_left_tp274() -> No
     assert [window.admit(log, 1_289), window.admit(log, 1_289)] == [0, 0]
 
 
+def test_a_sub_window_does_not_grow_with_its_admissions_tp274() -> None:
+    """Steady traffic is not one long sub-window: what came in its first part leaves first."""
+    window = CountedWindow(128 * 10, 3)
+    log = window.open(0)
+    assert [window.admit(log, t) for t in (9, 18)] == [0, 0]
+    assert [window.admit(log, t) for t in (1_288, 1_289, 1_289)] == [1, 0, 0]
+    assert window.admit(log, 1_289) == 9
+
+
 def test_an_hour_idle_then_the_counted_window_starts_afresh() -> None:
     window = CountedWindow(MINUTE, 2)
     log = window.open(0)
