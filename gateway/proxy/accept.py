@@ -42,7 +42,7 @@ def accept(downstream: Downstream, message: RawRequestMessage, parts: HandlerPar
     endpoint = parts.listener.endpoint_for(host, snapshot)
     if endpoint is None:
         raise failure(errors.NO_ENDPOINT, url=host)
-    raw_path, _, query = path_target.partition("?")
+    path, query = normalise(path_target)
     conn = downstream.conn
     trusted = snapshot.settings.server.trusted_proxies
     if trusted:
@@ -56,7 +56,7 @@ def accept(downstream: Downstream, message: RawRequestMessage, parts: HandlerPar
         downstream=downstream,
         method=message.method,
         raw_target=target,
-        path=normalise(raw_path),
+        path=path,
         query=query,
         host=host,
         scheme=endpoint.scheme,

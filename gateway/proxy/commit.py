@@ -76,6 +76,7 @@ async def _through_rules(exchange: Exchange, answer: Answer) -> ResponseHead:
 
 
 def _send_whole(exchange: Exchange, downstream: Downstream, status: int, headers: bytes, body: bytes) -> None:
+    exchange.sent_bytes = len(body)
     downstream.write(
         respond.complete_response(
             status, headers, body, keep_alive=exchange.keep_alive, keep_alive_10=exchange.http_version != "HTTP/1.1"
@@ -108,6 +109,7 @@ async def _relay(exchange: Exchange, downstream: Downstream, answer: Answer, hea
             relay.client_gone()
             raise
     downstream.relay = None
+    exchange.sent_bytes = relay.sent_bytes
     if ending is Ending.CLIENT_GONE:
         exchange.client_gone = True
         exchange.status = _CLIENT_GONE

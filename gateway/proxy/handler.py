@@ -138,7 +138,7 @@ class Handler:
         exchange.response = head
         if outcome.run_response_phase:
             await self._response_phase(exchange)
-        self._send(exchange, downstream, exchange.response or head)
+        self._send(exchange, downstream, exchange.response)
 
     async def _refuse_by_policy(self, exchange: Exchange, downstream: Downstream, outcome: Refuse) -> None:
         error = exchange.error = outcome.error
@@ -149,7 +149,7 @@ class Handler:
         exchange.response = head
         if outcome.run_response_phase and exchange.endpoint.response_phase is not None:
             await self._response_phase(exchange)
-        self._send(exchange, downstream, exchange.response or head)
+        self._send(exchange, downstream, exchange.response)
 
     async def _response_phase(self, exchange: Exchange) -> None:
         """Runs ``on_http_response``; its outcome, if any, replaces the response (TP-56, TP-221)."""
@@ -177,6 +177,7 @@ class Handler:
         keep_alive = exchange.keep_alive = exchange.keep_alive and not downstream.draining
         body = head.body or b""
         headers = self._date() + respond.header_block(head.headers.lines()) + respond.id_lines(exchange.id)
+        exchange.sent_bytes = len(body)
         downstream.write(
             respond.complete_response(
                 head.status, headers, body, keep_alive=keep_alive, head_only=exchange.method == "HEAD",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.upstream import decoding, sse
-from gateway.upstream.connection import Framing, UpstreamConnection
+from gateway.upstream.connection import Framing, Source
 
 if TYPE_CHECKING:
     from gateway.upstream.codec import Codec, Head
@@ -69,7 +69,7 @@ class Held:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._pinged = False
-        self.connection: UpstreamConnection | None = None
+        self.connection: Source | None = None
         self.status = 0
         self.head: Head | None = None
         self.framing = Framing.NONE
@@ -119,7 +119,7 @@ class Held:
 
     # ---- connection.Response --------------------------------------------------------------------------------------
 
-    def on_head(self, status: int, head: Head, framing: Framing) -> None:  # type: ignore[override]
+    def on_head(self, status: int, head: Head, framing: Framing) -> None:
         self.status = status
         self.head = head
         self.framing = framing

@@ -19,6 +19,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.upstream.codec import Head
+
 if TYPE_CHECKING:
     from gateway.upstream.origin import Origin
 
@@ -37,14 +39,6 @@ class Framing(enum.Enum):
     CLOSE = 3
 
 
-class Head(Protocol):
-    """What the framing layer needs of a parsed response head."""
-
-    content_length: int | None
-    chunked: bool
-    keep_alive: bool
-
-
 class BadResponse(ValueError):
     """The upstream's bytes are not a valid HTTP/1.1 response."""
 
@@ -57,6 +51,21 @@ class Response(Protocol):
     def on_frames(self, frames: bytes, payload_end: bytes) -> None: ...
     def on_end(self) -> None: ...
     def on_broken(self, reason: str) -> None: ...
+
+
+class Source(Protocol):
+    """A connection as the receiver of its answer sees it."""
+
+    response: Response | None
+    #: bytes of the answer were seen
+    received: bool
+    #: the connection served another request before
+    reused: bool
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def want_frames(self, wanted: bool) -> None: ...
+    def abandon(self) -> None: ...
 
 
 #: raw head (status line included, blank line excluded), HTTP minor version → parsed head

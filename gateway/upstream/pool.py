@@ -74,12 +74,15 @@ class Pool:
                 return connection
         return None
 
-    async def dial(self, origin: Origin) -> UpstreamConnection:
-        """A new connection; raises ConnectFailed after at most ``connect_timeout_s``."""
+    async def dial(self, origin: Origin, limit_s: float) -> UpstreamConnection:
+        """A new connection; raises ConnectFailed after ``connect_timeout_s``, TimeoutError after a shorter limit."""
+        connect_s = self.options.connect_timeout_s
         try:
-            async with asyncio.timeout(self.options.connect_timeout_s):
+            async with asyncio.timeout(min(connect_s, limit_s)):
                 return await self._dial(origin)
         except TimeoutError:
+            if limit_s < connect_s:
+                raise
             raise ConnectFailed(f"connecting to {origin} took longer than {self.options.connect_timeout_s:g} s") from None
 
     async def _dial(self, origin: Origin) -> UpstreamConnection:

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.upstream import decoding, sse
-from gateway.upstream.connection import Framing
+from gateway.upstream.connection import Framing, Source
 
 if TYPE_CHECKING:
     from gateway.upstream.attempt import Held
-    from gateway.upstream.codec import Codec, Rewriter, UsageTap
+    from gateway.upstream.codec import Codec, Head, Rewriter, UsageTap
 
 _EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 _USAGE = b'"usage"'
@@ -95,7 +95,7 @@ class Relay:
     __slots__ = (
         "_connection", "_decoder", "_loop", "_mark", "_paused", "_plan", "_progress", "_quiet_s", "_seen_blocks",
         "_seen_progress", "_simple", "_tail", "_timers", "_transport", "_write", "blocks", "done", "ending", "last",
-        "last_at", "marked", "_marks",
+        "last_at", "marked", "sent_bytes", "_marks",
     )  # fmt: skip
 
     def __init__(
@@ -106,7 +106,7 @@ class Relay:
         self._write = transport.write
         self._plan = plan
         self.done = done
-        self._connection = None  # type: ignore[var-annotated]
+        self._connection: Source | None = None
         self._decoder: decoding.Decoder | None = None
         self._tail = b""
         self._paused = False
@@ -119,6 +119,8 @@ class Relay:
         #: the block relayed last
         self.last = b""
         self.last_at = 0.0
+        #: body bytes handed to the client's transport, framing included
+        self.sent_bytes = 0
         #: the format's end mark went by
         self.marked = False
         self.ending: Ending | None = None
@@ -137,6 +139,7 @@ class Relay:
         self._decoder = held.take_decoder()
         self._connection = held.connection
         out = self._convert(payload) if payload else b""
+        self.sent_bytes = len(out)
         if held.ended:
             self._write(head + out + self._final())
             self._finish(Ending.COMPLETE)
@@ -186,7 +189,8 @@ class Relay:
 
     def on_frames(self, frames: bytes, payload_end: bytes) -> None:
         if not payload_end.endswith(_EVENT_ENDS):
-            self._connection.want_frames(False)
+            if self._connection is not None:
+                self._connection.want_frames(False)
             self.on_payload(_payload_of(frames))
             return
         self.blocks += 1
@@ -199,6 +203,7 @@ class Relay:
             self._note_usage(frames, framed=True)
             if self._plan.strip_usage:
                 frames = self._stripped(_payload_of(frames))
+        self.sent_bytes += len(frames)
         self._write(frames)
         if self._mark is not None:
             if self._mark in frames:
@@ -215,11 +220,12 @@ class Relay:
                 return
         out = self._convert(payload)
         if out:
+            self.sent_bytes += len(out)
             self._write(out)
         if self._simple and not self._tail and self._decoder is None and self._connection is not None:
             self._connection.want_frames(True)
 
-    def on_head(self, status: int, head: object, framing: Framing) -> None:
+    def on_head(self, status: int, head: Head, framing: Framing) -> None:
         raise AssertionError("the head was received before commit")
 
     def on_end(self) -> None:
