@@ -96,21 +96,19 @@ def check_base_url(
         return [UrlProblem.of("not a valid URL")]
     if parts.scheme not in _PORTS or not host or port == 0:
         return [UrlProblem.of("not an absolute http or https URL")]
-    problems: list[UrlProblem] = []
-    if "@" in parts.netloc:
-        problems.append(UrlProblem.of("contains user information", forbidden=True))
-    if "#" in url:
-        problems.append(UrlProblem.of("contains a fragment", forbidden=True))
     normal = _normal_host(host)
-    if not normal:
-        return [*problems, UrlProblem.of(f"'{host}' is not a valid host name or address", forbidden=True)]
-    if _is_refused_host(normal):
-        problems.append(UrlProblem.of(f"'{host}' must not be an upstream", forbidden=True))
-    if is_admin_listener(normal, port or _PORTS[parts.scheme], admin_listeners):
-        problems.append(UrlProblem.of("leads to the gateway's own admin listener", forbidden=True))
-    if parts.scheme == "http" and not _may_use_http(normal, allow_http_hosts):
-        problems.append(UrlProblem.of(f"http is not allowed for '{host}'; use https", forbidden=True))
-    return problems
+    stands_against = {
+        "contains user information": "@" in parts.netloc,
+        "contains a fragment": "#" in url,
+        f"'{host}' is not a valid host name or address": not normal,
+        f"'{host}' must not be an upstream": _is_refused_host(normal),
+        "leads to the gateway's own admin listener": is_admin_listener(
+            normal, port or _PORTS[parts.scheme], admin_listeners
+        ),
+        f"http is not allowed for '{host}'; use https": parts.scheme == "http"
+        and not _may_use_http(normal, allow_http_hosts),
+    }
+    return [UrlProblem.of(text, forbidden=True) for text, holds in stands_against.items() if holds]
 
 
 def is_refused_address(address: str | Address) -> bool:
