@@ -113,11 +113,12 @@ class Model:
     """AIModel (AG-118): one model at one provider, as one action of one snapshot sees it."""
 
     __slots__ = (
-        "author_id", "author_id_aliases", "configured", "custom", "data_retention_days", "data_retention_policy",
-        "data_training_policy", "datacenters", "description", "disabled", "display_name", "id", "id_aliases",
-        "input_modalities", "known", "legacy", "max_context_window", "max_output_tokens", "metadata", "metrics",
-        "output_modalities", "parameter_count", "position", "pricing", "provider", "provider_id", "provider_id_aliases",
-        "provider_model_id", "quantization", "supported_features", "surfaces", "tokenizer", "unsupported_params",
+        "author_id", "author_id_aliases", "catalog_aliases", "configured", "custom", "data_retention_days",
+        "data_retention_policy", "data_training_policy", "datacenters", "description", "disabled", "display_name", "id",
+        "id_aliases", "input_modalities", "known", "legacy", "max_context_window", "max_output_tokens", "metadata",
+        "metrics", "nameless", "output_modalities", "parameter_count", "position", "pricing", "provider", "provider_id",
+        "provider_id_aliases", "provider_model_id", "quantization", "supported_features", "surfaces", "tokenizer",
+        "unsupported_params",
     )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "id": STRING,
@@ -154,6 +155,10 @@ class Model:
         self.provider_id_aliases = provider.id_aliases
         self.id = model_id
         self.id_aliases: tuple[str, ...] = ()
+        #: aliases that are known from the catalog: those with a date pin a snapshot (AG-84)
+        self.catalog_aliases: tuple[str, ...] = ()
+        #: a configured model has taken over its id (AG-20): found by its aliases only
+        self.nameless = False
         self.author_id = ""
         self.author_id_aliases: tuple[str, ...] = ()
         self.display_name = model_id
@@ -199,8 +204,8 @@ class Provider:
 
     __slots__ = (
         "base_url", "configured", "credential_header", "custom", "description", "disabled", "display_name",
-        "has_base_url_override", "id", "id_aliases", "key_prefixes", "metadata", "models", "price_provider",
-        "stored_id", "stream_usage", "surfaces", "target", "website",
+        "has_base_url_override", "id", "id_aliases", "key_prefixes", "key_texts", "metadata", "models",
+        "price_provider", "stored_id", "stream_usage", "surfaces", "target", "website",
     )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "id": STRING,
@@ -232,6 +237,8 @@ class Provider:
         #: how a key is sent, if configured (AG-42)
         self.credential_header: str | None = None
         self.key_prefixes: tuple[str, ...] = ()
+        #: ``api_keys[].value`` of the action, in order; may hold secrets and interpolations
+        self.key_texts: tuple[Secret, ...] = ()
         #: accepts ``stream_options.include_usage`` (AG-244)
         self.stream_usage = False
         self.disabled = False
@@ -334,7 +341,7 @@ class ProviderKey:
 class Candidate:
     """One (provider, model) worth trying under one name. Cached with the plan it belongs to; equal only to itself."""
 
-    __slots__ = ("author", "element", "keys", "metrics", "model", "name", "provider", "upstream_model")
+    __slots__ = ("author", "element", "keys", "metrics", "model", "name", "provider", "routes", "upstream_model")
 
     def __init__(self, element: Model, upstream_model: str) -> None:
         self.provider = element.provider
@@ -348,8 +355,10 @@ class Candidate:
         self.upstream_model = upstream_model
         self.author = element.author_id
         self.metrics = element.metrics
-        #: prebuilt keys and their order (``keys.CandidateKeys``), made on first use
+        #: prebuilt keys (``keys.CandidateKeys``), made on first use
         self.keys: Any = None
+        #: surface path → prebuilt parts of its upstream requests (``gateway.Route``)
+        self.routes: dict[str, Any] = {}
 
     @property
     def tokenizer(self) -> str:
