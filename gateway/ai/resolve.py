@@ -138,25 +138,27 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name with the smallest edit distance, at most 2; the first of equals."""
     if len(name) > _LONGEST_COMPARED:
         return None
-    best, best_distance = None, _CLOSE + 1
+    best, limit, letters = None, _CLOSE, frozenset(name)
     for other in known:
-        if abs(len(other) - len(name)) < best_distance and _shares_a_third(name, other):
-            distance = edit_distance(name, other, best_distance - 1)
-            if distance < best_distance:
-                best, best_distance = other, distance
+        # an edit changes the length by one at most and the set of letters by two: C-speed tests spare most comparisons
+        if abs(len(other) - len(name)) > limit or len(letters.symmetric_difference(other)) > 2 * limit:
+            continue
+        distance = edit_distance(name, other, limit)
+        if distance <= limit:
+            if not distance:
+                return other
+            best, limit = other, distance - 1
     return best
 
 
-def _shares_a_third(name: str, other: str) -> bool:
-    # two edits leave at least one of three parts untouched: a C-speed test spares nearly every comparison
-    third = len(other) // 3
-    if not third:
-        return True
-    return other[:third] in name or other[third : 2 * third] in name or other[2 * third :] in name
-
-
 def edit_distance(a: str, b: str, limit: int) -> int:
-    """Insertions, deletions and replacements from a to b; ``limit + 1`` if there are more."""
+    """Insertions, deletions and replacements from a to b; anything above ``limit`` if there are more."""
+    shared = 0
+    for left, right in zip(a, b, strict=False):
+        if left != right:
+            break
+        shared += 1
+    a, b = a[shared:], b[shared:]
     row = list(range(len(b) + 1))
     for i, left in enumerate(a, 1):
         previous, row[0] = row[0], i
@@ -165,4 +167,4 @@ def edit_distance(a: str, b: str, limit: int) -> int:
             previous, row[j] = row[j], cost
         if min(row) > limit:
             return limit + 1
-    return min(row[-1], limit + 1)
+    return row[-1]
