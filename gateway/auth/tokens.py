@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PUBLIC_LENGTH: Final = 12
 SECRET_LENGTH: Final = 43
-SECRET_LEAST: Final = 32
+LONGEST: Final = 330
 GATEWAY_MARK: Final = "g1"
 ADMIN_MARK: Final = "a1"
 
@@ -73,7 +73,8 @@ class Hasher:
 
     def digest(self, token: str) -> bytes:
         inner = self._inner.copy()
-        inner.update(token.encode())
+        # header bytes that are no UTF-8 arrive as lone surrogates
+        inner.update(token.encode(errors="surrogatepass"))
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.digest()

@@ -28,8 +28,12 @@ def test_a_key_is_found_by_its_token_only(table):
     token, identity = make()
     table = table.with_key(identity)
     assert table.find(token) is identity
-    for wrong in ("", token[:-1], token[:-1] + ("a" if token[-1] != "a" else "b"), token.replace("-g1-", "-a1-"),
-                  identity.digest.hex(), f"ng-{identity.public}-g1-{'x' * 43}", make()[0]):  # fmt: skip
+    other = "a" if token[-1] != "a" else "b"
+    guesses = [
+        "", token[:-1], token[:-1] + other, token.replace("-g1-", "-a1-"), identity.digest.hex(), token + "\udcff",
+        token + "x" * 9_999, f"ng-{identity.public}-g1-{'x' * 43}", make()[0],
+    ]  # fmt: skip
+    for wrong in guesses:
         assert table.find(wrong) is None
 
 
@@ -63,6 +67,23 @@ def test_cp_66_a_change_makes_a_new_table_and_leaves_the_old(table):
     moved = with_it.with_key(Identity(identity.id, identity.public, identity.digest))
     assert moved.find(token).endpoint_id is None
     assert len(moved) == 1
+
+
+def test_cp_66_a_token_that_was_just_used_is_gone_with_its_key(table):
+    token, identity = make()
+    table = table.with_key(identity)
+    assert [table.find(token), table.find(token)] == [identity, identity]
+    assert table.without_key(identity.public).find(token) is None
+    others = AccessKeyTable(HASHER, GATEWAY_MARK, [(made := make())[1] for _ in range(3)])
+    assert others.find(made[0]) is made[1]
+
+
+def test_p01_remembered_tokens_are_bounded(table):
+    made = [make(f"aigk_{number}") for number in range(1_500)]
+    table = AccessKeyTable(HASHER, GATEWAY_MARK, [identity for _, identity in made])
+    for token, identity in made:
+        assert table.find(token) is identity
+    assert len(table._recent) <= 1_024
 
 
 def test_ag_187_where_keys_were_made_outlives_them(table):
