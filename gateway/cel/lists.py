@@ -1,0 +1,73 @@
+"""List functions (TP 7.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.cel.errors import Failure
+from gateway.cel.limits import check_size
+from gateway.cel.sorting import sort_values
+from gateway.cel.values import same
+
+MAX_RANGE = 10_000
+_MAX_FLATTEN = 64
+
+
+def slice_list(values: Sequence[Any], start: int, end: int) -> list[Any]:
+    """From ``start``, before ``end``."""
+    if not 0 <= start <= end <= len(values):
+        raise Failure(f"slice out of range: {start} to {end}")
+    return list(values[start:end])
+
+
+def flatten(values: Sequence[Any], depth: int = 1) -> list[Any]:
+    """``[1, [2, [3]]]`` → ``[1, 2, [3]]``"""
+    if depth < 0:
+        raise Failure("flatten: the depth must not be negative")
+    result: list[Any] = list(values)
+    for _ in range(min(depth, _MAX_FLATTEN)):
+        if not any(isinstance(value, list | tuple) for value in result):
+            break
+        flat: list[Any] = []
+        for value in result:
+            if isinstance(value, list | tuple):
+                flat.extend(value)
+            else:
+                flat.append(value)
+        check_size(len(flat))
+        result = flat
+    return result
+
+
+def distinct(values: Sequence[Any]) -> list[Any]:
+    """First occurrences. Strings are told apart by hash, everything else pairwise."""
+    check_size(sum(not isinstance(value, str) for value in values) ** 2)
+    texts: set[str] = set()
+    others: list[Any] = []
+    result: list[Any] = []
+    for value in values:
+        if isinstance(value, str):
+            if value in texts:
+                continue
+            texts.add(value)
+        else:
+            if any(same(value, other) for other in others):
+                continue
+            others.append(value)
+        result.append(value)
+    return result
+
+
+def number_range(count: int) -> list[int]:
+    """``lists.range(n)``: 0 to n-1."""
+    if not 0 <= count <= MAX_RANGE:
+        raise Failure(f"lists.range: the size must be 0 to {MAX_RANGE:,}")
+    return list(range(count))
+
+
+def reverse_list(values: Sequence[Any]) -> list[Any]:
+    return list(values)[::-1]
+
+
+__all__ = ["distinct", "flatten", "number_range", "reverse_list", "slice_list", "sort_values"]
