@@ -87,6 +87,14 @@ class Problems:
         """Reports at a position; the same problem at the same place is kept once (an alias is read several times)."""
         self._found[Problem(self.file, line, column, path, code, severity, message)] = None
 
+    def add_error(self, code: str, message: str, *, line: int, column: int, path: str = "") -> None:
+        """Reports an error at a position."""
+        self.add(Severity.ERROR, code, message, line=line, column=column, path=path)
+
+    def add_warning(self, code: str, message: str, *, line: int, column: int, path: str = "") -> None:
+        """Reports a warning at a position."""
+        self.add(Severity.WARNING, code, message, line=line, column=column, path=path)
+
     def error(self, place: Place, code: str, message: str) -> None:
         """Reports an error at a node."""
         self.add(Severity.ERROR, code, message, line=place.line, column=place.column, path=place.path)

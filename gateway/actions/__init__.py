@@ -4,3 +4,22 @@ An action file holds exactly three things: a frozen configuration, its declared 
 the configuration into a callable. Actions never import each other; what two of them need lives a layer below.
 The table of all of them is explicit: nothing registers itself by being imported.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.actions import add_headers, custom_response, deny, log, remove_headers, set_vars
+from gateway.policy.action import ActionSpec
+
+_SPECS: tuple[ActionSpec[Any], ...] = (
+    add_headers.SPEC,
+    custom_response.SPEC,
+    deny.SPEC,
+    log.SPEC,
+    remove_headers.SPEC,
+    set_vars.SPEC,
+)
+
+#: type → declaration
+ACTIONS: dict[str, ActionSpec[Any]] = {spec.type: spec for spec in _SPECS}

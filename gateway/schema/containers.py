@@ -9,7 +9,6 @@ from typing import Any, Final, Generic, TypeVar
 
 from gateway.document import Kind, Node
 from gateway.schema.reader import INVALID, Invalid, JsonSchema, Reader, Shape, nearest, wrong_type
-from gateway.schema.scalars import Text
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -1,0 +1,133 @@
+"""The scope of expressions: one request's variables, computed when they are first read (TP 6).
+
+``scope_of(exchange)`` makes the scope once per exchange. Actions that change the request or the answer say so with
+``request_changed`` and ``response_changed``, so that derived members are computed anew (TP-141).
+
+Invariants
+    1. Nothing here is shared between requests.
+    2. Every secret value that an expression got is in ``exchange.secrets_seen`` (TP-86, TP-426), unless a
+       ``private_secrets`` block collects it elsewhere (AG-195 b: keys of the ai-gateway action are its own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gateway.cel.env import INT, STRING, CelType, nullable
+from gateway.policy.connection_views import ConnectionView, EndpointView, TimeView
+from gateway.policy.http_views import RequestView, ResponseView
+from gateway.policy.lazy import LazyView
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+
+
+class StreamMessage:
+    """``sse``: one message of an event stream (TP-148). Stream actions assign to its members.
+
+    ``data`` holds all ``data:`` lines joined with LF. ``dropped`` takes the message out of the stream.
+    """
+
+    __slots__ = ("data", "dropped", "event", "id", "index", "retry")
+    __cel__: ClassVar[Mapping[str, CelType]] = {
+        "data": STRING, "event": STRING, "id": STRING, "retry": nullable(INT), "index": INT,
+    }  # fmt: skip
+
+    def __init__(self, index: int, data: str, event: str = "", id: str = "", retry: int | None = None) -> None:
+        self.index = index
+        self.data = data
+        self.event = event
+        self.id = id
+        self.retry = retry
+        self.dropped = False
+
+
+class ActionResults:
+    """``actions.ngrok``: results by action name; None for one that did not run (TP-80 d)."""
+
+    __slots__ = ("_results",)
+
+    def __init__(self, results: Mapping[str, Any]) -> None:
+        self._results = results
+
+    def __getattr__(self, name: str) -> Any:
+        return self._results.get(name)
+
+
+class ActionsView:
+    """``actions``."""
+
+    __slots__ = ("ngrok",)
+
+    def __init__(self, results: Mapping[str, Any]) -> None:
+        self.ngrok = ActionResults(results)
+
+
+class Scope(LazyView):
+    """What a compiled expression gets as its argument."""
+
+    __slots__ = (
+        "actions", "ai", "conn", "endpoint", "exchange", "now", "req", "res", "seen", "sse", "time", "vars",
+    )  # fmt: skip
+    _members: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "conn": lambda scope: ConnectionView(scope.exchange),
+        "endpoint": lambda scope: EndpointView(scope.exchange),
+        "time": lambda scope: TimeView(scope.now),
+        "req": lambda scope: RequestView(scope.exchange),
+        "res": lambda scope: ResponseView(scope.exchange.response),
+        "actions": lambda scope: ActionsView(scope.exchange.results),
+    }
+    req: RequestView
+    conn: ConnectionView
+
+    def __init__(self, exchange: Exchange, now: Callable[[], float]) -> None:
+        self.exchange = exchange
+        self.now = now
+        self.vars = exchange.vars
+        self.seen = exchange.secrets_seen
+        #: the message in flight, set by the relay (TP-148); collections of the selection strategies, set by those
+        self.sse: StreamMessage | None = None
+        self.ai: Any = None
+
+    def secret(self, vault: str, name: str) -> str:
+        """``secrets.get(vault, name)``; raises LookupError when there is none (TP-86)."""
+        value: str = self.exchange.snapshot.secrets.get(vault, name)
+        self.seen.add(value)
+        return value
+
+    def single_secret(self, name: str) -> str:
+        """``secrets.get(name)`` (TP-603)."""
+        value: str = self.exchange.snapshot.secrets.get_single(name)
+        self.seen.add(value)
+        return value
+
+    @contextmanager
+    def private_secrets(self) -> Iterator[set[str]]:
+        """Within the block secrets are recorded in the set it gives, not in ``exchange.secrets_seen``."""
+        before, self.seen = self.seen, set()
+        try:
+            yield self.seen
+        finally:
+            self.seen = before
+
+
+def scope_of(exchange: Exchange, now: Callable[[], float]) -> Scope:
+    """The exchange's scope, made on first use. ``now`` gives Unix seconds."""
+    scope = exchange.scope
+    if scope is None:
+        scope = exchange.scope = Scope(exchange, now)
+    return scope  # type: ignore[no-any-return] # opaque in the layer below
+
+
+def request_changed(exchange: Exchange) -> None:
+    """After headers, path, query or host of the request changed (TP-141)."""
+    if exchange.scope is not None:
+        exchange.scope.req.forget(RequestView.CHANGING)
+
+
+def response_changed(exchange: Exchange) -> None:
+    """After ``exchange.response`` was replaced, or its status or headers changed."""
+    if exchange.scope is not None:
+        exchange.scope.forget(("res",))
