@@ -42,7 +42,7 @@ _FIRST: Final = (
         ) WITHOUT ROWID""",
     f"""CREATE TABLE secrets (
         id TEXT PRIMARY KEY, vault_id TEXT NOT NULL REFERENCES vaults, name TEXT NOT NULL, sealed BLOB NOT NULL,
-        pairs INTEGER NOT NULL, description TEXT NOT NULL, metadata TEXT NOT NULL, {_OWNED},
+        description TEXT NOT NULL, metadata TEXT NOT NULL, {_OWNED},
         UNIQUE (vault_id, name)) WITHOUT ROWID""",
     f"""CREATE TABLE budgets (
         id TEXT PRIMARY KEY, scope TEXT NOT NULL, access_key_id TEXT NOT NULL, period TEXT NOT NULL,

@@ -24,14 +24,13 @@ class VaultRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretRow(Row):
-    """A sealed value; with ``pairs`` set the text is a JSON object of strings (TP-601)."""
+    """A sealed text; a JSON object of strings is a key-value secret (TP-601)."""
 
     event_name: ClassVar[str] = "secret"
 
     vault_id: str
     name: str
     sealed: bytes
-    pairs: int = 0
     description: str = ""
     metadata: str = ""
 

@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from gateway.auth.access_keys import STYLE_A, AccessKeyTable, Identity
-from gateway.auth.scopes import ALLOW_NOTHING, AccessScope, KeyConfiguration
+from gateway.auth.scopes import ALLOW_NOTHING, KeyConfiguration
 from gateway.auth.tokens import ADMIN_MARK, GATEWAY_MARK, Hasher, new_token
 
 HASHER = Hasher(b"p" * 32)
@@ -99,7 +99,7 @@ def test_a_missing_configuration_fails_closed(table):
     _, linked = make(configuration_id="aigac_1")
     assert table.configuration_of(plain) is None
     assert table.configuration_of(linked) is ALLOW_NOTHING
-    configuration = KeyConfiguration("aigac_1", "c", AccessScope())
+    configuration = KeyConfiguration("aigac_1", "c")
     changed = table.with_key(linked).with_configurations({"aigac_1": configuration})
     assert changed.configuration_of(linked) is configuration
     assert len(changed) == 1
