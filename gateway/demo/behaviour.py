@@ -103,6 +103,8 @@ class Behaviour:
     close: bool = False
     no_length: bool = False
     early_hints: bool = False
+    #: plays on although the client has closed its side
+    deaf: bool = False
     big_head_bytes: int = 0
     tools: int = 0
     think: bool = False

@@ -78,9 +78,9 @@ class DemoConnection(asyncio.Protocol):
                 self.transport.write(_CONTINUE)
 
     def eof_received(self) -> bool:
-        """A half-closed peer is still served while an answer is being played: it may be reading."""
+        """A client that closes its side has left (no SDK half-closes): what comes now is generated in vain."""
         self._peer_left = True
-        return self._player is not None
+        return self._player is not None and self._received is not None and self._received.behaviour.deaf
 
     def pause_writing(self) -> None:
         self._paused = True

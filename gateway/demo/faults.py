@@ -25,6 +25,8 @@ from gateway.demo.behaviour import PLAIN, Behaviour, Body, Break, Ending, Refusa
 MAX_TOKENS = 1_000_000
 MAX_BYTES = 256 * 1024 * 1024
 KEY_PREFIX = "demo-key"
+#: a healthy model whose name says what it is for
+EMBEDDING_MODEL = "demo-embedding"
 
 
 class UnknownBehaviourError(ValueError):
@@ -144,6 +146,7 @@ _ROWS = (
     _broken("bad-chunk", Break.BAD_CHUNK, "after N tokens a chunk size that is not a number"),
     _broken("error-mid", Break.ERROR, "after N tokens an error event, then the end of the body"),
     _flag("error-first", "200 whose first event is an error", break_kind=Break.ERROR, break_at=-1),
+    _flag("deaf", "goes on although the client has left, and counts what it sends then", deaf=True),
     # the end of a stream
     _flag("no-done", "all tokens and the finish reason, but no end mark", ending=Ending.NO_DONE),
     _flag("no-finish", "all tokens and the end mark, but no finish reason", ending=Ending.NO_FINISH),
@@ -208,8 +211,8 @@ SETTINGS: Mapping[str, Setting] = {row.name: row for row in _SETTING_ROWS}
 @functools.lru_cache(maxsize=1_024)
 def parse_model(name: str) -> Behaviour:
     """The behaviour that a model name asks for; UnknownBehaviourError for a ``demo…`` name outside the grammar."""
-    name = name.rpartition("/")[2]
-    if name == "demo":
+    name = name.rpartition("/")[2].removeprefix("demo:" if name.startswith("demo:demo") else "")
+    if name in ("demo", EMBEDDING_MODEL):
         return PLAIN
     if name.startswith("demo") and name[4:5] in ("-", ":"):
         return _parse_parts(name[4:])

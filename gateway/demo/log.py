@@ -25,7 +25,7 @@ class Stats:
     #: the peer left, or the script broke off
     answers_aborted: int = 0
     events_sent: int = 0
-    #: events written although the peer had already closed its side
+    #: events written although the peer had already closed its side (only ``deaf`` behaviours go on then)
     events_after_disconnect: int = 0
     bad_requests: int = 0
     by_status: dict[str, int] = field(default_factory=dict)

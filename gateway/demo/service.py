@@ -14,7 +14,7 @@ from gateway.demo import chat, messages, responses
 from gateway.demo.behaviour import PLAIN, Behaviour, Body, Break
 from gateway.demo.call import Call, RefusedError, Surface, bearer_key, check_key, find_surface, read_call
 from gateway.demo.codings import build_coder
-from gateway.demo.faults import FAULTS, UnknownBehaviourError, parse_key, parse_model
+from gateway.demo.faults import EMBEDDING_MODEL, FAULTS, UnknownBehaviourError, parse_key, parse_model
 from gateway.demo.refusals import asked_refusal, render_refusal, unknown_model
 from gateway.demo.reply import EventStream, Reply, build_reply
 from gateway.demo.script import Step, encode_whole, event_script, sized_script, spoil, transport_script
@@ -28,7 +28,6 @@ LISTED_MODELS = (
     "demo-stall-5", "demo-malformed-3", "demo-no-done", "demo-error-first", "demo-context-length",
     "demo-content-filter", "demo-flap-3",
 )  # fmt: skip
-EMBEDDING_MODEL = "demo-embedding"
 _LIMIT_REQUESTS = 10_000
 _LIMIT_TOKENS = 2_000_000
 _TRACKED_KEYS = 1_024
