@@ -1,0 +1,64 @@
+"""``gateway policy …``: what can be said about a policy without running it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.actions import ACTIONS
+from gateway.policy.load import PolicyContext, load_policy, policy_context
+from gateway.policy.options import PolicyOptions
+from gateway.problems import Problems, Severity
+from gateway.settings.environment import read_environment
+from gateway.settings.load import load_settings
+from gateway.settings.model import Settings
+
+
+def check_files(files: Sequence[str], *, config: str | None = None) -> int:
+    """Prints every problem of every file; 0 if none is an error, 1 if one is, 2 if ``config`` cannot be used."""
+    settings, problems = load_settings({"config": config}, read_environment())
+    if settings is None:
+        print(problems, file=sys.stderr)
+        return 2
+    context = policy_context(ACTIONS, options_of(settings))
+    results = [check_file(name, context) for name in files]
+    for result in results:
+        for problem in result:
+            print(problem)
+    errors = sum(len(result.errors) for result in results)
+    warnings = sum(len(result.warnings) for result in results)
+    print(f"{_count(len(files), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
+    return 1 if errors else 0
+
+
+def check_file(name: str, context: PolicyContext) -> Problems:
+    """What is wrong with one policy file."""
+    try:
+        source = Path(name).read_bytes()
+    except OSError as error:
+        problems = Problems(name)
+        problems.add(Severity.ERROR, problems.codes.syntax, error.strerror or "cannot be read", line=1, column=1)
+        return problems
+    return load_policy(source, context, file=name)[1]
+
+
+def options_of(settings: Settings) -> PolicyOptions:
+    """The settings that loading a policy depends on (TP-25), for an endpoint with the built-in handler."""
+    policy = settings.policy
+    databases = {"geo": settings.geoip.city_db, "asn": settings.geoip.asn_db, "feed": settings.ip_categories}
+    return PolicyOptions(
+        require_termination=policy.require_termination,
+        unavailable_absent=policy.unavailable_variables == "absent",
+        available=frozenset(name for name, path in databases.items() if path is not None),
+        ip_policies=frozenset(policy.id for policy in settings.ip_policies),
+        rate_limit_min_window_s=policy.rate_limit_min_window_s,
+        jwt_require_exp=policy.jwt_require_exp,
+        max_buffered_body_bytes=policy.max_buffered_body_bytes,
+        max_sse_message_bytes=policy.max_sse_message_bytes,
+        http_request_allow_external=policy.http_request_allow_external,
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
