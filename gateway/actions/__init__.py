@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.actions import add_headers, custom_response, deny, log, remove_headers, set_vars
+from gateway.actions import add_headers, custom_response, deny, log, rate_limit, remove_headers, set_vars
 from gateway.policy.action import ActionSpec
 
 _SPECS: tuple[ActionSpec[Any], ...] = (
@@ -17,6 +17,7 @@ _SPECS: tuple[ActionSpec[Any], ...] = (
     custom_response.SPEC,
     deny.SPEC,
     log.SPEC,
+    rate_limit.SPEC,
     remove_headers.SPEC,
     set_vars.SPEC,
 )

@@ -24,8 +24,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
+from gateway.cel.types import STRING, CelType
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError
 from gateway.headers import HeaderMap
@@ -183,6 +184,7 @@ class ActionError:
     """``error`` of an action's result (TP-202)."""
 
     __slots__ = ("code", "message")
+    __cel__: ClassVar[Mapping[str, CelType]] = {"code": STRING, "message": STRING}
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
