@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from gateway.ai.credentials import KeyPrefixes
 from gateway.ai.entities import Candidate, Model, Provider
-from gateway.ai.key_metrics import MetricsRegistry
+from gateway.ai.reach import MODEL_NOT_ALLOWED, NO_REACH, PROVIDER_NOT_ALLOWED, AccessScope, Reach
 from gateway.ai.resolve import AUTO, Match, NameTable, names_of
 from gateway.ai.surfaces import Surface
 from gateway.ai.universe import Sources, build_providers
@@ -36,8 +36,6 @@ NAMES_LIMIT: Final = 4_096
 
 PROVIDER_DISABLED: Final = "provider disabled"
 MODEL_DISABLED: Final = "model disabled"
-PROVIDER_NOT_ALLOWED: Final = "provider not allowed"
-MODEL_NOT_ALLOWED: Final = "model not allowed"
 SURFACE_NOT_SUPPORTED: Final = "api surface not supported"
 
 #: AG-82
@@ -52,79 +50,23 @@ class Rejection(NamedTuple):
     by_access: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AccessScope:
-    """What a gateway key's configuration admits (AG-94). None admits all, empty nothing. In lower case."""
-
-    providers: frozenset[str] | None = None
-    models: frozenset[str] | None = None
-
-    def refuses(self, candidate: Candidate, is_provider: Callable[[str], bool]) -> str:
-        """'' if the candidate is admitted, else the reason."""
-        provider = candidate.provider
-        ids = [name.lower() for name in (provider.id, provider.stored_id) if name]
-        if self.providers is not None and self.providers.isdisjoint(ids):
-            return PROVIDER_NOT_ALLOWED
-        if self.models is None or self._admits(candidate, ids, is_provider):
-            return ""
-        return MODEL_NOT_ALLOWED
-
-    def _admits(self, candidate: Candidate, ids: Sequence[str], is_provider: Callable[[str], bool]) -> bool:
-        entries = self.models or frozenset()
-        model = candidate.name.lower()
-        authored = f"{candidate.author.lower()}/{model}" if candidate.author else ""
-        for provider in ids:
-            if f"{provider}:{model}" in entries or f"{provider}/{model}" in entries:
-                return True
-            if authored and f"{provider}:{authored}" in entries:
-                return True
-        # such an entry names a model at any provider, unless it reads as a provider's
-        return any(
-            entry in entries and ":" not in entry and not ("/" in entry and is_provider(entry.partition("/")[0]))
-            for entry in (model, authored)
-            if entry
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reach:
-    """What the caller brings: compared by identity, made by ``Universe.reach``.
-
-    ``passthrough``: None without a usable client credential, '' for one that any provider may see, else the id of
-    the official provider that issues such (AG-195 e). ``stored``: ids of providers for which rows 1 to 3, 5 and 6
-    of AG-190 offer a credential.
-    """
-
-    access: AccessScope | None = None
-    passthrough: str | None = None
-    stored: frozenset[str] = frozenset()
-
-    def offers(self, provider: Provider) -> bool:
-        """Whether section 7 can offer a credential for this provider, or it needs none (AG-98)."""
-        if provider.key_texts or not provider.official or provider.id in self.stored:
-            return True
-        return self.passthrough is not None and self.passthrough in ("", provider.id)
-
-
-#: a caller without any credential
-NO_REACH: Final = Reach()
-
-
 class Plan:
     """The candidates of a request in default order, grouped by the name that led to them; shared between requests."""
 
-    __slots__ = ("_failure", "automatic", "candidates", "groups", "narrowed", "rejected")
+    __slots__ = ("_failure", "automatic", "candidates", "groups", "narrowed", "rejected", "selections")
 
     def __init__(
         self, groups: Sequence[Sequence[Candidate]], rejected: Sequence[Rejection] = (), *, automatic: bool = False,
-        failure: Callable[[], GatewayError] | None = None,
+        selections: Sequence[Any] = (), failure: Callable[[], GatewayError] | None = None,
     ) -> None:  # fmt: skip
         self.groups = tuple(tuple(group) for group in groups)
         self.candidates: tuple[Candidate, ...] = tuple(candidate for group in self.groups for candidate in group)
         self.rejected = tuple(rejected)
         #: one group that the gateway chose itself (AG-101)
         self.automatic = automatic
-        #: what strategies that read catalog fields only made of this plan; owned by ``strategies``
+        #: ``strategies.ModelSelection``: one per strategy that was evaluated (AG-280)
+        self.selections = tuple(selections)
+        #: what strategies need of this plan; owned by ``strategies``
         self.narrowed: Any = None
         self._failure = failure
 
@@ -132,6 +74,14 @@ class Plan:
     def error(self) -> GatewayError | None:
         """A fresh error if there is nothing to try, else None."""
         return self._failure() if self._failure is not None else None
+
+
+class Narrowing(Protocol):
+    """``strategies.ModelStrategies``."""
+
+    def select(self, plan: Plan, source: Callable[[], Any]) -> Plan:
+        """The plan that strategies leave; ``source`` gives the request's scope."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +98,10 @@ class ListedModel(NamedTuple):
     id: str
     owned_by: str
     model: Model
+
+
+def _no_scope() -> Any:
+    raise LookupError("a strategy reads the request, and none was given")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +136,13 @@ class _Draft:
 class Universe:
     """Everything that one action of one snapshot can serve."""
 
-    def __init__(self, providers: Sequence[Provider], registry: MetricsRegistry, limits: Limits, endpoint: str) -> None:
+    def __init__(self, sources: Sources, limits: Limits = Limits(), strategies: Narrowing | None = None) -> None:
+        providers = build_providers(sources)
         self.providers = tuple(providers)
-        self._registry = registry
+        self._registry = sources.registry
         self._limits = limits
-        self._endpoint = endpoint
+        self._strategies = strategies
+        self._endpoint = sources.endpoint_id
         self._names = NameTable(providers, self._pass_through)
         self._known = {
             (model.provider_id, model.id): Candidate(model, model.provider_model_id)
@@ -198,15 +154,16 @@ class Universe:
         #: documented key prefixes of the official providers
         self.prefixes = KeyPrefixes({prefix: p.id for p in providers if p.official for prefix in p.key_prefixes})
 
-    @classmethod
-    def build(cls, sources: Sources, limits: Limits = Limits()) -> Universe:
-        """From the catalog, the action's providers and the store's."""
-        return cls(build_providers(sources), sources.registry, limits, sources.endpoint_id)
-
     # -- planning
 
-    def plan(self, model: str | None, models: tuple[str, ...], surface: Surface, reach: Reach = NO_REACH) -> Plan:
-        """The plan for a request list (AG-72, AG-73); ``model`` None and no ``models`` mean automatic selection."""
+    def plan(
+        self, model: str | None, models: tuple[str, ...], surface: Surface, reach: Reach = NO_REACH,
+        source: Callable[[], Any] = _no_scope,
+    ) -> Plan:  # fmt: skip
+        """The plan for a request list (AG-72, AG-73); ``model`` None and no ``models`` mean automatic selection.
+
+        ``source`` gives the request's scope, for strategies that read more than ``ai``.
+        """
         key = (model, models, surface.name, reach)
         plan = self._plans.get(key)
         if plan is None:
@@ -215,6 +172,9 @@ class Universe:
                 if len(self._plans) >= PLAN_LIMIT:
                     del self._plans[next(iter(self._plans))]
                 self._plans[key] = plan
+        if self._strategies is not None and plan.candidates:
+            self._registry.advance()
+            return self._strategies.select(plan, source)
         return plan
 
     def reach(

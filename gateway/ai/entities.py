@@ -8,7 +8,7 @@ Source: ai-gateway.md AG-84, AG-118 to AG-121.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -109,16 +109,21 @@ class Pricing:
         return self.tools.get(tool, {}).get(unit)
 
 
+def lower_names(entity_id: str, aliases: Iterable[str]) -> frozenset[str]:
+    """Id and aliases as they are compared (AG-62)."""
+    return frozenset(name.lower() for name in (entity_id, *aliases))
+
+
 class Model:
     """AIModel (AG-118): one model at one provider, as one action of one snapshot sees it."""
 
     __slots__ = (
-        "author_id", "author_id_aliases", "catalog_aliases", "configured", "custom", "data_retention_days",
-        "data_retention_policy", "data_training_policy", "datacenters", "description", "disabled", "display_name", "id",
-        "id_aliases", "input_modalities", "known", "legacy", "max_context_window", "max_output_tokens", "metadata",
-        "metrics", "nameless", "output_modalities", "parameter_count", "position", "pricing", "provider", "provider_id",
-        "provider_id_aliases", "provider_model_id", "quantization", "supported_features", "surfaces", "tokenizer",
-        "unsupported_params",
+        "author_id", "author_id_aliases", "author_names", "catalog_aliases", "configured", "custom",
+        "data_retention_days", "data_retention_policy", "data_training_policy", "datacenters", "description",
+        "disabled", "display_name", "id", "id_aliases", "input_modalities", "known", "legacy", "max_context_window",
+        "max_output_tokens", "metadata", "metrics", "nameless", "names", "output_modalities", "parameter_count",
+        "position", "pricing", "provider", "provider_id", "provider_id_aliases", "provider_model_id", "quantization",
+        "supported_features", "surfaces", "tokenizer", "unsupported_params",
     )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "id": STRING,
@@ -157,6 +162,9 @@ class Model:
         self.id_aliases: tuple[str, ...] = ()
         #: aliases that are known from the catalog: those with a date pin a snapshot (AG-84)
         self.catalog_aliases: tuple[str, ...] = ()
+        #: lower-case id and aliases; and the author's
+        self.names: frozenset[str] = frozenset((model_id.lower(),))
+        self.author_names: frozenset[str] = frozenset()
         #: a configured model has taken over its id (AG-20): found by its aliases only
         self.nameless = False
         self.author_id = ""
@@ -204,7 +212,7 @@ class Provider:
 
     __slots__ = (
         "base_url", "configured", "credential_header", "custom", "description", "disabled", "display_name",
-        "has_base_url_override", "id", "id_aliases", "key_prefixes", "key_texts", "metadata", "models",
+        "has_base_url_override", "id", "id_aliases", "key_prefixes", "key_texts", "metadata", "models", "names",
         "price_provider", "stored_id", "stream_usage", "surfaces", "target", "website",
     )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
@@ -224,6 +232,8 @@ class Provider:
     def __init__(self, provider_id: str) -> None:
         self.id = provider_id
         self.id_aliases: tuple[str, ...] = ()
+        #: lower-case id and aliases
+        self.names: frozenset[str] = frozenset((provider_id.lower(),))
         self.display_name = provider_id
         self.description = ""
         self.website = ""
@@ -270,7 +280,7 @@ class Provider:
 class Author:
     """AIAuthor (AG-119)."""
 
-    __slots__ = ("display_name", "id", "id_aliases", "models")
+    __slots__ = ("display_name", "id", "id_aliases", "models", "names")
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "id": STRING,
         "id_aliases": list_of(STRING),
@@ -282,6 +292,7 @@ class Author:
         self.id = author_id
         self.display_name = display_name
         self.id_aliases = id_aliases
+        self.names = lower_names(author_id, id_aliases)
         self.models = models
 
     def __repr__(self) -> str:
@@ -304,7 +315,9 @@ class KeySource(enum.Enum):
 class ProviderKey:
     """AIKey (AG-120): one credential at one upstream model. Its numbers are shared with its other appearances."""
 
-    __slots__ = ("client_header", "error_rate", "id", "quota", "source", "state", "stored_id", "value", "window")
+    __slots__ = (
+        "client_header", "credentials", "error_rate", "id", "quota", "source", "state", "stored_id", "value", "window",
+    )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "id": STRING,
         "value": sensitive(STRING),
@@ -328,6 +341,8 @@ class ProviderKey:
         self.stored_id = stored_id
         #: passthrough: the header that the client used (AG-206), else ''
         self.client_header = client_header
+        #: header name → ``credentials.UpstreamCredential``, made on first use
+        self.credentials: dict[str, Any] = {}
 
     def observe(self, status: int, headers: HeaderMap) -> None:
         """The head of an upstream response to a request with this key: quota and cooling."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from gateway.ai.catalog import Catalog, ModelEntry, ProviderEntry, SurfaceTable
-from gateway.ai.entities import TEXT_PRICES, Author, Datacenter, Model, Pricing, Provider, TextPrices
+from gateway.ai.entities import TEXT_PRICES, Author, Datacenter, Model, Pricing, Provider, TextPrices, lower_names
 from gateway.ai.key_metrics import MetricsRegistry
 from gateway.ai.providers import Target
 from gateway.secrets.secret import Secret
@@ -269,6 +269,7 @@ def _overlay_model(model: Model, settings: ModelSettings) -> None:
 def _finish(provider: Provider, sources: Sources) -> None:
     """What needs the whole provider: target, inherited metadata, aliases of the author, metrics."""
     provider.target = Target.parse(provider.base_url)
+    provider.names = lower_names(provider.id, provider.id_aliases)
     if not provider.official:
         provider.stream_usage = any("stream_options" in allowed for allowed in provider.surfaces.values() if allowed)
     for position, model in enumerate(provider.models):
@@ -277,6 +278,8 @@ def _finish(provider: Provider, sources: Sources) -> None:
         author = sources.catalog.authors_by_name.get(model.author_id.lower())
         if author is not None:
             model.author_id, model.author_id_aliases = author.id, author.id_aliases
+        model.names = lower_names(model.id, model.id_aliases)
+        model.author_names = lower_names(model.author_id, model.author_id_aliases) if model.author_id else frozenset()
         if provider.metadata:
             model.metadata = {**provider.metadata, **model.metadata}
         model.metrics = sources.registry.model(provider.id, model.id, sources.endpoint_id)

@@ -1,0 +1,324 @@
+"""Which credentials one candidate is tried with, in which order: the rows of AG-190.
+
+Rows 4 and 7 to 9 are here; those that the store's keys add come in as functions (``KeyOptions``).
+
+``Keyring`` belongs to one action of one snapshot. What a candidate's keys look like is prepared once; a request with
+literal keys, no strategy and nothing cooling gets an object that is already there.
+
+Invariants
+    1. Keys that the action lists are never replaced by the client's own credential (AG-12).
+    2. Cooling moves a key back, never out, and only where no strategy decides (AG-157).
+    3. Within one order no value occurs twice (AG-151).
+    4. Interpolated values are computed once per client request and provider, and leave no trace in the policy's record
+       of secrets (AG-195 b).
+Source: ai-gateway.md 5.6, 7.2; lessons.md P16.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from gateway.ai.credentials import (
+    AUTHORIZATION,
+    ClientCredential,
+    PassthroughRules,
+    UpstreamCredential,
+    key_header,
+    passthrough_header,
+)
+from gateway.ai.entities import Candidate, KeySource, Provider, ProviderKey
+from gateway.ai.key_metrics import MetricsRegistry
+from gateway.ai.strategies import DEFAULT_KEYS, KeyChoice, KeyStrategies, Selection
+from gateway.ai.surfaces import Format
+from gateway.errors import KEY_SELECTION_FAILED, NO_API_KEY, ErrorSpec, GatewayError
+from gateway.secrets.secret import Secret
+
+if TYPE_CHECKING:
+    from gateway.cel.template import Template
+    from gateway.exchange import Exchange
+
+#: interpolated values that a candidate remembers; a rotation needs two, a value per caller has no use for memory
+_VALUES_LIMIT: Final = 64
+
+
+class Dropped(NamedTuple):
+    """A listed key that could not be used (AG-12): its place in the list, from 0."""
+
+    position: int
+    reason: str
+
+
+class KeyOrder:
+    """The keys to try, or why there are none. May be shared between requests: never changed."""
+
+    __slots__ = ("_failure", "cooling", "dropped", "keys", "selections")
+
+    def __init__(
+        self, keys: tuple[ProviderKey, ...], *, selections: tuple[Selection, ...] = (),
+        dropped: tuple[Dropped, ...] = (), cooling: tuple[str, ...] = (),
+        failure: tuple[ErrorSpec, Mapping[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
+        self.keys = keys
+        #: one per strategy that was evaluated (AG-280)
+        self.selections = selections
+        self.dropped = dropped
+        #: ids of keys that were moved back
+        self.cooling = cooling
+        self._failure = failure
+
+    @property
+    def error(self) -> GatewayError | None:
+        """Why the candidate fails without an attempt: 3802 or 3808; a new object each time."""
+        return GatewayError(*self._failure) if self._failure is not None else None
+
+
+class KeyRequest:
+    """What one client request brings. ``rules`` None: passthrough is switched off. ``gateway_key``: opaque here."""
+
+    __slots__ = ("credential", "exchange", "gateway_key", "rules", "values")
+
+    def __init__(
+        self, exchange: Exchange, credential: ClientCredential | None = None, rules: PassthroughRules | None = None,
+        gateway_key: object | None = None,
+    ) -> None:  # fmt: skip
+        self.exchange = exchange
+        self.credential = credential
+        self.rules = rules
+        self.gateway_key = gateway_key
+        #: provider id → its interpolated keys, once computed
+        self.values: dict[str, tuple[Sequence[Secret], tuple[Dropped, ...]]] = {}
+
+
+#: a row of AG-190: keys, or None if it does not apply; rows that are not exclusive may give an empty sequence
+Row = Callable[[Candidate, KeyRequest], Sequence[ProviderKey] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOptions:
+    """``installation_key`` makes key ids that mean nothing elsewhere. Rows 1 to 3, and 5 and 6, come from the store."""
+
+    installation_key: bytes
+    cooling: bool = True
+    rows_before: Sequence[Row] = ()
+    rows_after: Sequence[Row] = ()
+
+
+class CandidateKeys:
+    """The action's keys for one candidate. ``order`` is None unless all of them are literal."""
+
+    __slots__ = ("by_value", "choice", "keyless", "order")
+
+    def __init__(self, keyless: ProviderKey) -> None:
+        self.keyless = keyless
+        self.order: KeyOrder | None = None
+        self.choice: KeyChoice | None = None
+        self.by_value: dict[str, ProviderKey] = {}
+
+
+class Keyring:
+    """All keys of one action."""
+
+    def __init__(
+        self, providers: Iterable[Provider], registry: MetricsRegistry, options: KeyOptions, *,
+        compile_text: Callable[[str], Template], scope_of: Callable[[Exchange], Any],
+        strategies: KeyStrategies | None = None,
+    ) -> None:  # fmt: skip
+        self._registry = registry
+        self._options = options
+        self._scope_of = scope_of
+        self._strategies = strategies
+        self._templates: dict[str, tuple[Secret | Template, ...]] = {
+            provider.id: tuple(_parsed(text, compile_text) for text in provider.key_texts) for provider in providers
+        }
+
+    def key_id(self, value: str) -> str:
+        """``kh_`` and 16 hex digits: safe to log (AG-120)."""
+        digest = hmac.new(self._options.installation_key, value.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return f"kh_{digest.hexdigest()[:16]}"
+
+    def key(self, candidate: Candidate, value: Secret, source: KeySource, stored_id: str = "") -> ProviderKey:
+        """A key at a candidate, with the numbers that every appearance of that key there shares.
+
+        Raises ValueError if the value cannot be sent.
+        """
+        key_id = stored_id or self.key_id(value.reveal())
+        series = self._registry.key(candidate.provider.id, key_id)
+        state = series.state(candidate.upstream_model)
+        key = ProviderKey(key_id, value, source, state=state, window=series.window, stored_id=stored_id)
+        key.credentials[AUTHORIZATION] = UpstreamCredential(AUTHORIZATION, value, server_side=True)
+        return key
+
+    def credential(self, key: ProviderKey, provider: Provider, format: Format) -> UpstreamCredential | None:
+        """What goes into the request's head (AG-42, AG-206); None for no credential."""
+        if key.source is KeySource.NONE:
+            return None
+        if key.client_header:
+            header = passthrough_header(provider, format, key.client_header)
+        else:
+            header = key_header(provider, format)
+        credential: UpstreamCredential | None = key.credentials.get(header)
+        if credential is None:
+            credential = UpstreamCredential(header, key.value, server_side=not key.client_header)
+            key.credentials[header] = credential
+        return credential
+
+    # -- order
+
+    def order(self, candidate: Candidate, request: KeyRequest) -> KeyOrder:
+        """The first row of AG-190 that applies."""
+        prepared: CandidateKeys = candidate.keys or self._prepare(candidate)
+        now_s = self._registry.advance()
+        if request.gateway_key is not None:
+            for row in self._options.rows_before:
+                keys = row(candidate, request)
+                if keys is not None:
+                    return self._listed(tuple(keys), (), now_s)
+        order = prepared.order
+        if order is not None:
+            if prepared.choice is not None:
+                return self._chosen(prepared.choice, request, order.dropped)
+            for key in order.keys:
+                if key.state.cool_until_s > now_s:
+                    return self._listed(order.keys, order.dropped, now_s)
+            return order
+        if candidate.provider.key_texts:
+            return self._interpolated(candidate, prepared, request, now_s)
+        return self._without_policy_keys(candidate, prepared, request, now_s)
+
+    def _without_policy_keys(
+        self, candidate: Candidate, prepared: CandidateKeys, request: KeyRequest, now_s: float
+    ) -> KeyOrder:
+        if request.gateway_key is not None:
+            # account keys give way to managed ones, not to passthrough: each row's keys cool among themselves
+            rows = [row(candidate, request) for row in self._options.rows_after]
+            keys = [key for row_keys in rows if row_keys for key in self._cooled(tuple(row_keys), now_s)[0]]
+            if keys:
+                return KeyOrder(_distinct(keys))
+        elif request.credential is not None and request.rules is not None:
+            provider = candidate.provider
+            if not request.credential.is_gateway_key and request.rules.allow(provider):
+                request.rules.used(provider)
+                return KeyOrder((self._passed_through(prepared, request.credential),))
+        if not candidate.provider.official:
+            return KeyOrder((prepared.keyless,))
+        return KeyOrder((), failure=(NO_API_KEY, {}))
+
+    def _passed_through(self, prepared: CandidateKeys, credential: ClientCredential) -> ProviderKey:
+        nobody = prepared.keyless
+        return ProviderKey(
+            "", credential.token, KeySource.PASSTHROUGH, state=nobody.state, window=nobody.window,
+            client_header=credential.header,
+        )  # fmt: skip
+
+    def _listed(self, keys: tuple[ProviderKey, ...], dropped: tuple[Dropped, ...], now_s: float) -> KeyOrder:
+        if not keys:
+            return KeyOrder((), dropped=dropped, failure=(NO_API_KEY, {}))
+        keys, cooling = self._cooled(keys, now_s)
+        return KeyOrder(keys, selections=(Selection(DEFAULT_KEYS, "", keys),), dropped=dropped, cooling=cooling)
+
+    def _cooled(self, keys: tuple[ProviderKey, ...], now_s: float) -> tuple[tuple[ProviderKey, ...], tuple[str, ...]]:
+        """Keys that are cooling go behind the others (AG-157)."""
+        if not self._options.cooling:
+            return keys, ()
+        cooling = [key for key in keys if key.state.cool_until_s > now_s]
+        if not cooling:
+            return keys, ()
+        ready = [key for key in keys if key.state.cool_until_s <= now_s]
+        return (*ready, *cooling), tuple(key.id for key in cooling)
+
+    def _chosen(self, choice: KeyChoice, request: KeyRequest, dropped: tuple[Dropped, ...]) -> KeyOrder:
+        """AG-126, AG-127."""
+        if self._strategies is None or not choice.keys:
+            return KeyOrder((), dropped=dropped, failure=(NO_API_KEY, {}))
+        keys, selections = self._strategies.select(choice, lambda: self._scope_of(request.exchange))
+        if keys:
+            return KeyOrder(keys, selections=selections, dropped=dropped)
+        reasons = [selection.error for selection in selections if selection.error]
+        reason = reasons[-1] if reasons else "no strategy selected a key"
+        failure = (KEY_SELECTION_FAILED, {"reason": reason})
+        return KeyOrder((), selections=selections, dropped=dropped, failure=failure)
+
+    def _interpolated(
+        self, candidate: Candidate, prepared: CandidateKeys, request: KeyRequest, now_s: float
+    ) -> KeyOrder:
+        provider = candidate.provider.id
+        found = request.values.get(provider)
+        if found is None:
+            found = request.values[provider] = self._evaluate(self._templates[provider], request)
+        values, dropped = found
+        keys = tuple(self._remembered(candidate, prepared, value) for value in values)
+        if self._strategies is not None:
+            return self._chosen(KeyChoice(keys), request, dropped)
+        return self._listed(keys, dropped, now_s)
+
+    def _remembered(self, candidate: Candidate, prepared: CandidateKeys, value: Secret) -> ProviderKey:
+        key = prepared.by_value.get(value.reveal())
+        if key is None:
+            if len(prepared.by_value) >= _VALUES_LIMIT:
+                prepared.by_value.clear()
+            key = prepared.by_value[value.reveal()] = self.key(candidate, value, KeySource.POLICY)
+        return key
+
+    def _evaluate(
+        self, texts: Sequence[Secret | Template], request: KeyRequest
+    ) -> tuple[Sequence[Secret], tuple[Dropped, ...]]:
+        """The values of a provider's keys, each once; what fails or is empty is left out (AG-12)."""
+        scope = self._scope_of(request.exchange)
+        values: dict[str, Secret] = {}
+        dropped: list[Dropped] = []
+        with scope.private_secrets():
+            for position, text in enumerate(texts):
+                try:
+                    value = text if isinstance(text, Secret) else Secret(text.render(scope))
+                    UpstreamCredential(AUTHORIZATION, value, server_side=True)
+                except ValueError:
+                    dropped.append(Dropped(position, "the value is empty or cannot be sent"))
+                except Exception as error:  # noqa: BLE001 - AG-12: whatever one key's expression raises costs that key only
+                    dropped.append(Dropped(position, f"the expression failed: {type(error).__name__}"))
+                else:
+                    values.setdefault(value.reveal(), value)
+        return tuple(values.values()), tuple(dropped)
+
+    def _prepare(self, candidate: Candidate) -> CandidateKeys:
+        series = self._registry.key(candidate.provider.id, "")
+        keyless = ProviderKey("", Secret(""), KeySource.NONE, state=series.state(""), window=series.window)
+        prepared = candidate.keys = CandidateKeys(keyless)
+        texts = self._templates.get(candidate.provider.id, ())
+        literals = [text for text in texts if isinstance(text, Secret)]
+        if texts and len(literals) == len(texts):
+            keys, dropped = self._literal(candidate, literals)
+            selections = (Selection(DEFAULT_KEYS, "", keys),) if keys else ()
+            prepared.order = KeyOrder(
+                keys, selections=selections, dropped=dropped, failure=None if keys else (NO_API_KEY, {})
+            )
+            if self._strategies is not None:
+                prepared.choice = KeyChoice(keys)
+        return prepared
+
+    def _literal(
+        self, candidate: Candidate, texts: Sequence[Secret]
+    ) -> tuple[tuple[ProviderKey, ...], tuple[Dropped, ...]]:
+        keys: dict[str, ProviderKey] = {}
+        dropped: list[Dropped] = []
+        for position, text in enumerate(texts):
+            try:
+                keys.setdefault(text.reveal(), self.key(candidate, text, KeySource.POLICY))
+            except ValueError:
+                dropped.append(Dropped(position, "the value is empty or cannot be sent"))
+        return tuple(keys.values()), tuple(dropped)
+
+
+def _parsed(text: Secret, compile_text: Callable[[str], Template]) -> Secret | Template:
+    template = compile_text(text.reveal())
+    return template if template.literal is None else Secret(template.literal)
+
+
+def _distinct(keys: Iterable[ProviderKey]) -> tuple[ProviderKey, ...]:
+    by_value: dict[str, ProviderKey] = {}
+    for key in keys:
+        by_value.setdefault(key.value.reveal(), key)
+    return tuple(by_value.values())
