@@ -138,3 +138,5 @@ def children(node: Node) -> Iterator[Node]:
             yield condition
             yield yes
             yield no
+        case _:  # Literal, Name
+            return

@@ -82,15 +82,15 @@ def _method(generator: Generator, node: ast.Call, path: Path | None) -> Fragment
     return _call(generator, node, overloads, (node.receiver, *node.arguments))
 
 
-def _call(
-    generator: Generator, node: ast.Call, overloads: Sequence[Function], nodes: tuple[ast.Node, ...]
-) -> Fragment:
+def _call(generator: Generator, node: ast.Call, overloads: Sequence[Function], nodes: tuple[ast.Node, ...]) -> Fragment:
     matching = [function for function in overloads if len(function.params) == len(nodes)]
     if not matching:
         receiver = 1 if overloads[0].method else 0
         counts = sorted({len(function.params) - receiver for function in overloads})
         wanted = " or ".join(map(str, counts))
-        generator.fail(node, f"'{node.name}' takes {wanted} argument{'s' if counts != [1] else ''}, not {len(nodes) - receiver}")
+        generator.fail(
+            node, f"'{node.name}' takes {wanted} argument{'s' if counts != [1] else ''}, not {len(nodes) - receiver}"
+        )
     arguments = _Arguments(nodes, tuple(generator.generate(argument) for argument in nodes))
     fitting = [function for function in matching if _fits(function, arguments.types)]
     if not fitting:
@@ -101,13 +101,21 @@ def _call(
         fitting = matching
     exact = [function for function in fitting if _exact(function, arguments.types)]
     chosen = exact[:1] or fitting
-    fragment = _overload(generator, node, chosen[0], arguments) if len(chosen) == 1 else _dispatch(generator, node, chosen, arguments)
+    fragment = (
+        _overload(generator, node, chosen[0], arguments)
+        if len(chosen) == 1
+        else _dispatch(generator, node, chosen, arguments)
+    )
     return _finished(generator, node, chosen, arguments, fragment)
 
 
 def _signature(function: Function) -> str:
     shown = [str(kind) for kind in function.params]
-    return f"{shown[0]}.{function.name}({', '.join(shown[1:])})" if function.method else f"{function.name}({', '.join(shown)})"
+    return (
+        f"{shown[0]}.{function.name}({', '.join(shown[1:])})"
+        if function.method
+        else f"{function.name}({', '.join(shown)})"
+    )
 
 
 def _fits(function: Function, types: Sequence[CelType]) -> bool:
@@ -188,7 +196,9 @@ def _overload(generator: Generator, node: ast.Call, function: Function, argument
     codes = _guarded(generator, node, function.params, arguments.fragments)
     if function.scope:
         codes.insert(0, emit.name(node, "scope"))
-    total = function.total and all(fragment.total for fragment in arguments.fragments) and _exact(function, arguments.types)
+    total = (
+        function.total and all(fragment.total for fragment in arguments.fragments) and _exact(function, arguments.types)
+    )
     return Fragment(_code(generator, node, function, codes), _result(function, arguments), total)
 
 
@@ -234,9 +244,7 @@ def _guarded(
     ]
 
 
-def _dispatch(
-    generator: Generator, node: ast.Call, functions: Sequence[Function], arguments: _Arguments
-) -> Fragment:
+def _dispatch(generator: Generator, node: ast.Call, functions: Sequence[Function], arguments: _Arguments) -> Fragment:
     """Overloads told apart by the values' types."""
     codes = [fragment.code for fragment in arguments.fragments]
     if any(function.scope for function in functions):

@@ -130,9 +130,14 @@ def build(
         reads=frozenset(generator.reads),
         pure=generator.pure,
         source=layout.text,
-        warnings=tuple(Finding(message, *layout.position(offset)) for offset, message in sorted(set(warnings))),
+        warnings=tuple(_finding(layout, offset, message) for offset, message in sorted(set(warnings))),
         layout=layout,
     )
+
+
+def _finding(layout: Source, offset: int, message: str) -> Finding:
+    place = layout.position(offset)
+    return Finding(message, place.line, place.column, place.offset, place.index)
 
 
 def _function(generator: Generator, node: ast.Node, fragment: Fragment) -> Callable[[Any], Any]:
@@ -141,7 +146,7 @@ def _function(generator: Generator, node: ast.Node, fragment: Fragment) -> Calla
     if generator.needs_budget:
         body.insert(0, emit.assign(node, "budget", emit.call(node, Budget)))
     module = python.Module([emit.function(node, "expression", ("scope",), body)], [])
-    exec(compile(module, _FILE, "exec"), emit.namespace)
+    exec(compile(module, _FILE, "exec"), emit.namespace)  # noqa: S102 - the code is what emit.py wrote, no policy text
     function: Callable[[Any], Any] = emit.namespace.pop("expression")
     return function
 

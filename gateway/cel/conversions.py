@@ -1,4 +1,4 @@
-"""Type conversions ``int() uint() double() string() bytes() bool() timestamp() duration() type()``. Source: cel-spec."""
+"""Conversions ``int uint double string bytes bool timestamp duration type dyn``. Source: cel-spec."""
 
 from __future__ import annotations
 

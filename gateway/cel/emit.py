@@ -74,7 +74,7 @@ class Emitter:
     def constant(self, at: Node, value: object) -> python.expr:
         """A constant; what Python cannot write as one is held."""
         plain = value is None or value.__class__ in (bool, int, str, bytes)
-        if plain or (value.__class__ is float and math.isfinite(value)):  # type: ignore[arg-type]
+        if plain or (isinstance(value, float) and math.isfinite(value)):
             return python.Constant(value, **self._place(at))  # type: ignore[arg-type]
         return self.held(at, value)
 
@@ -118,13 +118,13 @@ class Emitter:
     def choice(self, at: Node, condition: python.expr, yes: python.expr, no: python.expr) -> python.expr:
         return python.IfExp(condition, yes, no, **self._place(at))
 
-    def list(self, at: Node, items: Iterable[python.expr]) -> python.expr:
+    def list_of(self, at: Node, items: Iterable[python.expr]) -> python.expr:
         return python.List([*items], _LOAD, **self._place(at))
 
-    def tuple(self, at: Node, items: Iterable[python.expr]) -> python.expr:
+    def tuple_of(self, at: Node, items: Iterable[python.expr]) -> python.expr:
         return python.Tuple([*items], _LOAD, **self._place(at))
 
-    def dict(self, at: Node, keys: Iterable[python.expr], values: Iterable[python.expr]) -> python.expr:
+    def dict_of(self, at: Node, keys: Iterable[python.expr], values: Iterable[python.expr]) -> python.expr:
         return python.Dict([*keys], [*values], **self._place(at))
 
     def comprehension(
@@ -139,7 +139,9 @@ class Emitter:
         return python.Lambda(self._parameters(parameters), body, **self._place(at))
 
     def _parameters(self, names: Sequence[str]) -> python.arguments:
-        return python.arguments([], [python.arg(name, lineno=1, col_offset=0) for name in names], None, [], [], None, [])
+        return python.arguments(
+            [], [python.arg(name, lineno=1, col_offset=0) for name in names], None, [], [], None, []
+        )
 
     # --- statements
 
@@ -149,9 +151,7 @@ class Emitter:
     def do(self, at: Node, value: python.expr) -> python.stmt:
         return python.Expr(value, **self._place(at))
 
-    def when(
-        self, at: Node, condition: python.expr, yes: Statements, no: Statements | None = None
-    ) -> python.stmt:
+    def when(self, at: Node, condition: python.expr, yes: Statements, no: Statements | None = None) -> python.stmt:
         return python.If(condition, self.block(at, yes), no or [], **self._place(at))
 
     def loop(self, at: Node, variable: str, iterable: python.expr, body: Statements) -> python.stmt:
@@ -178,12 +178,21 @@ class Emitter:
         return statements or [python.Pass(**self._place(at))]
 
     def handler(
-        self, at: Node, kind: type[BaseException] | tuple[type[BaseException], ...], body: Statements, bound: str | None = None
+        self,
+        at: Node,
+        kind: type[BaseException] | tuple[type[BaseException], ...],
+        body: Statements,
+        bound: str | None = None,
     ) -> python.ExceptHandler:
         return python.ExceptHandler(self.held(at, kind), bound, self.block(at, body), **self._place(at))
 
     def attempt(
-        self, at: Node, body: Statements, handlers: list[python.ExceptHandler], otherwise: Statements, final: Statements | None = None
+        self,
+        at: Node,
+        body: Statements,
+        handlers: list[python.ExceptHandler],
+        otherwise: Statements,
+        final: Statements | None = None,
     ) -> python.stmt:
         """``try`` … ``except`` … ``else`` … ``finally``"""
         return python.Try(self.block(at, body), handlers, otherwise, final or [], **self._place(at))

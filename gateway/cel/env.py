@@ -114,9 +114,7 @@ class Environment:
     container: str = ""
     standard: bool = True
 
-    def extend(
-        self, variables: Mapping[str, CelType] | None = None, functions: Sequence[Function] = ()
-    ) -> Environment:
+    def extend(self, variables: Mapping[str, CelType] | None = None, functions: Sequence[Function] = ()) -> Environment:
         """A new environment with more names; a variable declared again is replaced."""
         return Environment(
             {**self.variables, **(variables or {})}, (*self.functions, *functions), self.unavailable,

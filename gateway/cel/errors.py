@@ -37,7 +37,7 @@ class EvaluationError(CelError):
     limit = False
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - a regular outcome of evaluation, named as the documents do
     """Raised by operators and functions of a compiled expression; carries no position."""
 
 

@@ -1,16 +1,42 @@
-"""The standard functions: one row per overload. What they do stands in the modules by subject. Source: TP 7, cel-spec."""
+"""The standard functions: one row per overload; what they do stands in the modules by subject. Source: TP 7."""
 
 from __future__ import annotations
 
 import ast as python
+import random
 from collections.abc import Callable, Sequence
 
-from gateway.cel import conversions, lists, regexes, strings, times
-from gateway.cel.emit import Emitter
+from gateway.cel import (
+    conversions,
+    encoding,
+    formatting,
+    hashes,
+    jsons,
+    lists,
+    networks,
+    randoms,
+    regexes,
+    strings,
+    times,
+)
 from gateway.cel.ast import Node
+from gateway.cel.emit import Emitter
 from gateway.cel.env import Function
 from gateway.cel.types import (
-    BOOL, BYTES, DOUBLE, DURATION, DYN, INT, STRING, TIMESTAMP, TYPE, UINT, VALUE_LIST, CelType, list_of, map_of,
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DURATION,
+    DYN,
+    INT,
+    STRING,
+    TIMESTAMP,
+    TYPE,
+    UINT,
+    VALUE_LIST,
+    CelType,
+    list_of,
+    map_of,
 )  # fmt: skip
 
 _LIST = list_of(DYN)
@@ -68,12 +94,11 @@ def _conversions() -> list[Function]:
 
 
 def _sizes() -> list[Function]:
-    rows = [
+    return [
         Function("size", (kind,), INT, len, method=method, total=True, absent=0, inline=_length)
         for kind in (STRING, BYTES, _LIST, _MAP)
         for method in (False, True)
     ]
-    return rows
 
 
 def _text_tests() -> list[Function]:
@@ -85,14 +110,18 @@ def _text_tests() -> list[Function]:
             Function(name, (VALUE_LIST, STRING), BOOL, values, method=True, total=True, absent=False),
         ]
 
-    pattern = {"absent": False, "prepare": regexes.prepare_matches}
     return [
         *method("startsWith", strings.starts_with, strings.any_starts_with, _starts_with),
         *method("endsWith", strings.ends_with, strings.any_ends_with, _ends_with),
         *method("contains", strings.contains, strings.any_contains, _contains),
         *method("includes", strings.contains, strings.any_contains, _contains),
-        Function("matches", (STRING, STRING), BOOL, regexes.matches, **pattern),
-        Function("matches", (STRING, STRING), BOOL, regexes.matches, method=True, **pattern),
+        *(
+            Function(
+                "matches", (STRING, STRING), BOOL, regexes.matches, method=method_form, absent=False,
+                prepare=regexes.prepare_matches,
+            )
+            for method_form in (False, True)
+        ),
         Function(
             "matches", (VALUE_LIST, STRING), BOOL, regexes.any_matches, method=True, absent=False,
             prepare=regexes.prepare_any_matches,
@@ -101,7 +130,9 @@ def _text_tests() -> list[Function]:
 
 
 def _texts() -> list[Function]:
-    def method(name: str, params: tuple[CelType, ...], result: CelType, function: Callable[..., object], *, grows: bool = False) -> Function:
+    def method(
+        name: str, params: tuple[CelType, ...], result: CelType, function: Callable[..., object], *, grows: bool = False
+    ) -> Function:
         return Function(name, (STRING, *params), result, function, method=True, grows=grows)
 
     return [
@@ -123,6 +154,7 @@ def _texts() -> list[Function]:
         method("lowerAscii", (), STRING, strings.lower_ascii),
         method("upperAscii", (), STRING, strings.upper_ascii),
         method("reverse", (), STRING, strings.reverse),
+        method("format", (_LIST,), STRING, formatting.format_text, grows=True),
         Function("strings.quote", (STRING,), STRING, strings.quote, grows=True),
         Function("join", (_LIST,), STRING, strings.join, method=True, absent="", grows=True),
         Function("join", (_LIST, STRING), STRING, strings.join, method=True, absent="", grows=True),
@@ -130,7 +162,9 @@ def _texts() -> list[Function]:
 
 
 def _lists() -> list[Function]:
-    def method(name: str, params: tuple[CelType, ...], function: Callable[..., object], *, grows: bool = False) -> Function:
+    def method(
+        name: str, params: tuple[CelType, ...], function: Callable[..., object], *, grows: bool = False
+    ) -> Function:
         return Function(name, (_LIST, *params), _same_list, function, method=True, grows=grows)
 
     return [
@@ -154,4 +188,62 @@ def _times() -> list[Function]:
     return rows
 
 
-STANDARD: tuple[Function, ...] = (*_conversions(), *_sizes(), *_text_tests(), *_texts(), *_lists(), *_times())
+def _both(
+    name: str, params: tuple[CelType, ...], result: CelType, function: Callable[..., object], method: str
+) -> list[Function]:
+    """``name(x, …)`` and ``x.method(…)``"""
+    return [
+        Function(name, params, result, function, grows=True),
+        Function(method, params, result, function, method=True, grows=True),
+    ]
+
+
+def _encodings() -> list[Function]:
+    return [
+        Function("base64.encode", (BYTES,), STRING, encoding.encode_base64, grows=True),
+        Function("base64.decode", (STRING,), BYTES, encoding.decode_base64, grows=True),
+        Function("encodeBase64", (STRING,), STRING, encoding.encode_text_base64, method=True, grows=True),
+        Function("decodeBase64", (STRING,), STRING, encoding.decode_text_base64, method=True, grows=True),
+        Function("basic_auth.encode", (STRING, STRING), STRING, encoding.basic_credentials, grows=True),
+        *_both("json.decode", (STRING,), DYN, jsons.decode_json, "decodeJson"),
+        Function("json.encode", (DYN,), STRING, jsons.encode_json, grows=True),
+        Function("encodeJson", (_LIST,), STRING, jsons.encode_json, method=True, grows=True),
+        Function("encodeJson", (_MAP,), STRING, jsons.encode_json, method=True, grows=True),
+        Function("isJson", (STRING,), BOOL, jsons.is_json, method=True),
+        *_both("url.parse", (STRING,), map_of(STRING), encoding.parse_url, "parseUrl"),
+        *_both("url.escape", (STRING,), STRING, encoding.escape_url, "escapeUrl"),
+        *_both("url.unescape", (STRING,), STRING, encoding.unescape_url, "unescapeUrl"),
+        Function("isURL", (STRING,), BOOL, encoding.is_url, method=True, total=True),
+        *_both("queryString.decode", (STRING,), map_of(STRING), encoding.decode_query, "decodeQueryString"),
+        *_both("queryString.encode", (_MAP,), STRING, encoding.encode_query, "encodeQueryString"),
+        Function("isQueryString", (STRING,), BOOL, encoding.is_query, method=True, total=True),
+    ]
+
+
+def _hashes() -> list[Function]:
+    rows = []
+    for name in hashes.HASHES:
+        digest = hashes.digest_function(name)
+        for params in ((STRING,), (STRING, STRING)):
+            rows.append(Function(f"hash.{name}", params, STRING, digest, check=hashes.check_format))
+            rows.append(Function(name, params, STRING, digest, method=True, check=hashes.check_format))
+    return rows
+
+
+def _networks() -> list[Function]:
+    return [
+        Function("isPrivateIp", (STRING,), BOOL, networks.is_private, method=True, total=True),
+        Function("inCidrRange", (STRING, STRING), BOOL, networks.in_range, total=True, prepare=networks.prepare_ranges),
+        Function(
+            "inCidrRanges", (STRING, _LIST), BOOL, networks.in_ranges, total=True, prepare=networks.prepare_ranges
+        ),
+    ]
+
+
+#: the generator behind ``rand.*`` where an environment brings none; its state is the point of it
+_RANDOM = random.Random()  # noqa: S311 - policies draw lots with it, nothing secret
+
+STANDARD: tuple[Function, ...] = (
+    *_conversions(), *_sizes(), *_text_tests(), *_texts(), *_lists(), *_times(), *_encodings(), *_hashes(),
+    *_networks(), *randoms.random_functions(_RANDOM),
+)  # fmt: skip

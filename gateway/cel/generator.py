@@ -24,7 +24,7 @@ from gateway.cel import ast
 from gateway.cel.emit import Emitter, Statements
 from gateway.cel.env import Environment
 from gateway.cel.errors import CelTypeError
-from gateway.cel.operators import truth
+from gateway.cel.operators import refuse, truth
 from gateway.cel.source import Source
 from gateway.cel.types import BOOL, DYN, CelType, Faults, Kind
 
@@ -87,11 +87,15 @@ class Generator:
         self._blocks = 0
 
     def generate(self, node: ast.Node) -> Fragment:
-        """The code for a node. Unchecked, every result counts as unknown and fallible."""
-        fragment = self._handlers[type(node)](self, node)
+        """The code for a node. Unchecked, every result counts as unknown, and load errors wait for the run time."""
+        handler = self._handlers[type(node)]
         if self.environment.checked:
-            return fragment
-        return Fragment(fragment.code, DYN)
+            return handler(self, node)
+        try:
+            code = handler(self, node).code
+        except CelTypeError as error:
+            code = self.emit.call(node, refuse, self.emit.constant(node, error.message))
+        return Fragment(code, DYN)
 
     # --- problems
 

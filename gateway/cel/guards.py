@@ -79,8 +79,10 @@ def dispatcher(functions: Sequence[Function]) -> Callable[..., object]:
         for tests, implementation in rows:
             if all(test(argument) for test, argument in zip(tests, arguments, strict=True)):
                 return implementation(*arguments)
-        if arguments[0] is None and absent is not REFUSED and all(
-            test(argument) for test, argument in zip(rest, arguments[1:], strict=True)
+        if (
+            arguments[0] is None
+            and absent is not REFUSED
+            and all(test(argument) for test, argument in zip(rest, arguments[1:], strict=True))
         ):
             return absent
         raise no_overload(*arguments)

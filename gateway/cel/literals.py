@@ -15,7 +15,7 @@ _ESCAPE = re.compile(
 _PREFIX = re.compile("[rRbB]*")
 
 
-class BadLiteral(ValueError):
+class LiteralError(ValueError):
     """``offset`` is relative to the literal's first character."""
 
     def __init__(self, message: str, offset: int = 0) -> None:
@@ -58,7 +58,7 @@ def _decode_bytes(body: str, base: int) -> bytes:
         pieces.append(body[end : match.start()].encode("utf-8", "surrogatepass"))
         end = match.end()
         if match["u4"] or match["u8"]:
-            raise BadLiteral("a bytes literal has no \\u escapes", base + match.start())
+            raise LiteralError("a bytes literal has no \\u escapes", base + match.start())
         character = _character(match, base)
         pieces.append(character.encode("ascii") if match["simple"] else bytes((ord(character),)))
     pieces.append(body[end:].encode("utf-8", "surrogatepass"))
@@ -72,8 +72,8 @@ def _character(match: re.Match[str], base: int) -> str:
         return chr(int(match["octal"], 8))
     digits = match["hex"] or match["u4"] or match["u8"]
     if not digits:
-        raise BadLiteral(f"unknown escape '\\{match['bad']}'", base + match.start())
+        raise LiteralError(f"unknown escape '\\{match['bad']}'", base + match.start())
     code = int(digits, 16)
     if code > 0x10FFFF or 0xD800 <= code < 0xE000:
-        raise BadLiteral("not a Unicode code point", base + match.start())
+        raise LiteralError("not a Unicode code point", base + match.start())
     return chr(code)

@@ -174,15 +174,11 @@ def _map(generator: Generator, node: ast.Call) -> Fragment:
     return _collect(generator, node, predicate=predicate, value=node.arguments[-1])
 
 
-def _collect(
-    generator: Generator, node: ast.Call, *, predicate: ast.Node | None, value: ast.Node | None
-) -> Fragment:
+def _collect(generator: Generator, node: ast.Call, *, predicate: ast.Node | None, value: ast.Node | None) -> Fragment:
     return generator.outlined(node, lambda: _collected(generator, node, predicate, value))
 
 
-def _collected(
-    generator: Generator, node: ast.Call, predicate: ast.Node | None, value: ast.Node | None
-) -> Fragment:
+def _collected(generator: Generator, node: ast.Call, predicate: ast.Node | None, value: ast.Node | None) -> Fragment:
     """The list of elements that satisfy ``predicate``, each replaced by ``value``."""
     emit = generator.emit
     loop = _loop(generator, node)
@@ -193,13 +189,15 @@ def _collected(
     tolerant = loop.type.faults is not Faults.RAISE and test is not None and not test[0].fragment.total_bool
     blocks = [part for part in (test[0] if test else None, result) if part is not None]
     if not tolerant and not any(part.statements for part in blocks):
-        total = loop.total and all(part.fragment.total for part in blocks) and (test is None or test[0].fragment.total_bool)
+        total = (
+            loop.total and all(part.fragment.total for part in blocks) and (test is None or test[0].fragment.total_bool)
+        )
         code = emit.comprehension(node, taken, loop.identifier, loop.iterable, test[1] if test else None)
         return Fragment(code, kind, total)
     found = emit.fresh("v")
     take = [*(result.statements if result else []), emit.do(node, _append(generator, node, found, taken))]
     name = emit.name(node, found)
-    generator.statements.append(emit.assign(node, found, emit.list(node, ())))
+    generator.statements.append(emit.assign(node, found, emit.list_of(node, ())))
     if test is None:
         steps = take
     elif tolerant and predicate is not None:
@@ -240,7 +238,7 @@ def _tolerant(
     after: Statements = []
     if loop.type.faults is Faults.UNDECIDED:
         undecided = emit.fresh("u")
-        generator.statements.append(emit.assign(at, undecided, emit.list(at, ())))
+        generator.statements.append(emit.assign(at, undecided, emit.list_of(at, ())))
         keep = emit.do(at, _append(generator, at, undecided, emit.name(at, loop.identifier)))
         handlers.insert(1, emit.handler(at, TypeError, [keep, emit.skip(at)]))
         extend = emit.method(at, emit.name(at, found), "extend", emit.name(at, undecided))

@@ -5,12 +5,11 @@ A path is resolved at its outermost node, longest declared name first, so that a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from gateway.cel import ast, operators
-from gateway.cel.generator import Fragment, Generator, hint
+from gateway.cel.generator import Fragment, Generator, Local, hint
 from gateway.cel.types import DYN, TYPE, CelType, Faults, Kind, nullable
 from gateway.cel.values import TypeValue
 
@@ -109,7 +108,7 @@ def resolve(generator: Generator, path: Path) -> Resolved | None:
     return None
 
 
-def _local(generator: Generator, name: str) -> operators.Any:
+def _local(generator: Generator, name: str) -> Local | None:
     for scope in reversed(generator.locals):
         if name in scope:
             return scope[name]
@@ -178,9 +177,7 @@ def member(generator: Generator, value: Fragment, name: str, at: ast.Node) -> Fr
         return Fragment(generator.emit.call(at, select, value.code, generator.emit.constant(at, name)), DYN)
     if generator.environment.checked:
         generator.fail(at, f"{kind} has no member '{name}'")
-    return Fragment(
-        generator.emit.call(at, operators.select, value.code, generator.emit.constant(at, name)), DYN
-    )
+    return Fragment(generator.emit.call(at, operators.select, value.code, generator.emit.constant(at, name)), DYN)
 
 
 def _host_member(generator: Generator, value: Fragment, name: str, at: ast.Node) -> Fragment:
@@ -240,7 +237,7 @@ def _index_step(generator: Generator, value: Fragment, node: ast.Index) -> Fragm
     return step if generator.environment.checked else Fragment(step.code, DYN)
 
 
-def _index_function(generator: Generator) -> operators.Any:
+def _index_function(generator: Generator) -> Callable[..., object]:
     return operators.index if generator.faults is Faults.RAISE else operators.index_present
 
 
@@ -265,7 +262,7 @@ def _list_index(generator: Generator, value: Fragment, index: Fragment, node: as
     if index.type.kind not in (Kind.INT, Kind.UINT, Kind.DOUBLE, Kind.DYN):
         generator.mismatch(node, index.type, operation="list index")
     literal = node.index.value if isinstance(node.index, ast.Literal) else None
-    plain = literal.__class__ is int and isinstance(literal, int) and literal >= 0
+    plain = isinstance(literal, int) and not isinstance(literal, bool) and literal >= 0
     if kind.lookup:
         if plain and literal == 0:
             return Fragment(generator.emit.call(node, operators.first, value.code), nullable(kind.item), value.total)
@@ -303,5 +300,3 @@ def presence(generator: Generator, node: ast.Node, at: ast.Node) -> Fragment:
         return generator.boolean(code, total=owner.total)
     code = emit.call(node, operators.has_member, owner.code, emit.constant(node, name))
     return generator.boolean(code, total=False)
-
-

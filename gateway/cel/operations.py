@@ -10,7 +10,21 @@ from gateway.cel import ast, operators, values
 from gateway.cel.generator import Fragment, Generator, joined
 from gateway.cel.limits import bounded
 from gateway.cel.types import (
-    BOOL, BYTES, DOUBLE, DURATION, DYN, INT, NULL, NUMERIC, STRING, TIMESTAMP, UINT, CelType, Faults, Kind, list_of,
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DURATION,
+    DYN,
+    INT,
+    NULL,
+    NUMERIC,
+    STRING,
+    TIMESTAMP,
+    UINT,
+    CelType,
+    Faults,
+    Kind,
+    list_of,
     map_of,
 )  # fmt: skip
 
@@ -56,7 +70,7 @@ def generate_list(generator: Generator, node: ast.Node) -> Fragment:
     """``[a, b]``"""
     assert isinstance(node, ast.ListLiteral)
     items = [generator.generate(item) for item in node.items]
-    code = generator.emit.list(node, (item.code for item in items))
+    code = generator.emit.list_of(node, (item.code for item in items))
     return Fragment(code, list_of(joined(item.type for item in items)), all(item.total for item in items))
 
 
@@ -67,12 +81,14 @@ def generate_map(generator: Generator, node: ast.Node) -> Fragment:
     kind = map_of(joined(value.type for _, value in pairs))
     names = [key.value for key, _ in node.entries if isinstance(key, ast.Literal) and isinstance(key.value, str)]
     if len(set(names)) == len(pairs):
-        code = generator.emit.dict(node, (key.code for key, _ in pairs), (value.code for _, value in pairs))
+        code = generator.emit.dict_of(node, (key.code for key, _ in pairs), (value.code for _, value in pairs))
         return Fragment(code, kind, all(value.total for _, value in pairs))
     for (key_node, _), (key, _) in zip(node.entries, pairs, strict=True):
         if key.type.kind not in (Kind.INT, Kind.UINT, Kind.BOOL, Kind.STRING, Kind.DYN):
             generator.mismatch(key_node, key.type, operation="map key")
-    entries = generator.emit.list(node, (generator.emit.tuple(node, (key.code, value.code)) for key, value in pairs))
+    entries = generator.emit.list_of(
+        node, (generator.emit.tuple_of(node, (key.code, value.code)) for key, value in pairs)
+    )
     return Fragment(generator.emit.call(node, operators.build_map, entries), kind)
 
 
@@ -146,7 +162,7 @@ def _equality(generator: Generator, left: Fragment, right: Fragment, node: ast.B
     emit = generator.emit
     total = left.total and right.total
     for value, other in ((left, right), (right, left)):
-        if value.type.kind is Kind.NULL and value.total:
+        if value.type.kind is Kind.NULL and value.total and not isinstance(other.code, python.Constant):
             code = emit.is_none(node, other.code, negated=node.operator == "!=")
             return generator.boolean(code, total=other.total)
     function = _equality_function(generator, left.type, right.type, node)

@@ -7,7 +7,7 @@ The compiler emits plain Python operators where the static types allow it; these
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from gateway.cel.errors import Failure
 from gateway.cel.times import checked_duration, checked_timestamp
@@ -26,6 +26,11 @@ from gateway.cel.values import (
     no_overload,
 )
 from gateway.headers import HeaderMap, ValueList
+
+
+def refuse(message: str) -> NoReturn:
+    """An error that an unchecked environment leaves to the run time."""
+    raise Failure(message)
 
 
 def truth(value: object) -> bool:

@@ -13,7 +13,7 @@ from lark.exceptions import LarkError, UnexpectedCharacters, UnexpectedInput, Un
 
 from gateway.cel import ast, grammar
 from gateway.cel.errors import CelSyntaxError
-from gateway.cel.literals import BadLiteral, decode_text
+from gateway.cel.literals import LiteralError, decode_text
 from gateway.cel.source import Source
 from gateway.cel.types import Kind
 
@@ -24,13 +24,14 @@ MAX_CHAIN = 64
 
 _INT_LIMIT = 2**63
 _UINT_LIMIT = 2**64
-_RESERVED = frozenset(
-    "as break const continue else for function if import let loop package namespace return var void while".split()
-)
+_RESERVED = frozenset((
+    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
+    "namespace", "return", "var", "void", "while",
+))  # fmt: skip
 _Operator = tuple[ast.Node, Token]
 
 
-class _Fault(Exception):
+class _ParseError(Exception):
     """A syntax error found while the tree is built; ``offset`` is relative to the expression."""
 
     def __init__(self, message: str, offset: int) -> None:
@@ -47,45 +48,46 @@ def parse(text: str) -> ast.Node:
 def parse_part(source: Source, base: int, text: str) -> ast.Node:
     """The tree of the expression that begins at offset ``base`` of a source, read from ``text`` (after repairs).
 
-    Offsets in the tree count from the beginning of the *source*.
+    Offsets in the tree count from the beginning of the *source*: the text is parsed behind ``base`` spaces.
     """
     try:
-        node = _parse(text)
-    except _Fault as fault:
-        raise source.error(CelSyntaxError, base + min(fault.offset, len(text)), fault.message) from None
+        return _parse(text, base)
+    except _ParseError as error:
+        offset = min(error.offset, base + len(text))
+        raise source.error(CelSyntaxError, offset, error.message) from None
     except RecursionError:
         raise source.error(CelSyntaxError, base, "expression is nested too deeply") from None
-    return _shifted(node, base) if base else node
 
 
-def _parse(text: str) -> ast.Node:
+def _parse(text: str, base: int) -> ast.Node:
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise _Fault(f"expression is longer than {MAX_BYTES} bytes", 0)
+        raise _ParseError(f"expression is longer than {MAX_BYTES} bytes", base)
     parser = grammar.parser(_Builder)
+    padded = " " * base + text
     try:
-        node = parser.parse(text)
+        node = parser.parse(padded)
     except UnexpectedInput as error:
-        raise _unexpected(error, text) from None
+        raise _unexpected(error, padded) from None
     except LarkError as error:
-        raise _Fault(str(error).partition("\n")[0], 0) from None
+        raise _ParseError(str(error).partition("\n")[0], base) from None
     assert isinstance(node, ast.Node)
     _measure(node)
     return node
 
 
-def _unexpected(error: UnexpectedInput, text: str) -> _Fault:
-    offset = error.pos_in_stream
-    if isinstance(error, UnexpectedCharacters) and offset is not None:
+def _unexpected(error: UnexpectedInput, text: str) -> _ParseError:
+    offset = error.pos_in_stream or 0
+    if isinstance(error, UnexpectedCharacters):
         character = text[offset : offset + 1]
         if character in "\"'":
-            return _Fault("unterminated string literal", offset)
-        return _Fault(f"unexpected character {character!r}", offset)
+            return _ParseError("unterminated string literal", offset)
+        hint = " (CEL compares with '==')" if character == "=" else ""
+        return _ParseError(f"unexpected character {character!r}{hint}", offset)
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
-        hint = " (CEL writes '==')" if error.token == "=" else ""
-        return _Fault(f"unexpected '{error.token}'{hint}", offset or 0)
+        return _ParseError(f"unexpected '{error.token}'", offset)
     if not text.strip():
-        return _Fault("expression is empty", 0)
-    return _Fault("unexpected end of expression", len(text))
+        return _ParseError("expression is empty", len(text))
+    return _ParseError("unexpected end of expression", len(text))
 
 
 def _measure(root: ast.Node) -> None:
@@ -96,15 +98,15 @@ def _measure(root: ast.Node) -> None:
         node, depth, chain = stack.pop()
         count += 1
         if count > MAX_NODES:
-            raise _Fault(f"expression has more than {MAX_NODES:,} parts", 0)
+            raise _ParseError(f"expression has more than {MAX_NODES:,} parts", root.start)
         if depth > MAX_DEPTH:
-            raise _Fault("expression is nested too deeply", node.start)
+            raise _ParseError("expression is nested too deeply", node.start)
         match node:
             case ast.Literal(value=value, kind=Kind.INT) if isinstance(value, int) and value >= _INT_LIMIT:
-                raise _Fault("integer literal out of range", node.start)
+                raise _ParseError("integer literal out of range", node.start)
             case ast.Select(operand=operand) | ast.Index(operand=operand) | ast.Call(receiver=ast.Node() as operand):
                 if chain >= MAX_CHAIN:
-                    raise _Fault(f"more than {MAX_CHAIN} members in a chain", node.anchor)
+                    raise _ParseError(f"more than {MAX_CHAIN} members in a chain", node.anchor)
                 stack.append((operand, depth, chain + 1))
                 stack.extend((child, depth + 1, 0) for child in ast.children(node) if child is not operand)
             case ast.Binary(left=left, right=right):
@@ -112,24 +114,6 @@ def _measure(root: ast.Node) -> None:
                 stack.append((right, depth + 1, 0))
             case _:
                 stack.extend((child, depth + 1, 0) for child in ast.children(node))
-
-
-def _shifted(node: ast.Node, base: int) -> ast.Node:
-    """The same tree, moved by ``base`` characters."""
-    values: dict[str, Any] = {}
-    for name in node.__dataclass_fields__:
-        value = getattr(node, name)
-        if name in ("start", "end", "anchor"):
-            value += base
-        elif isinstance(value, ast.Node):
-            value = _shifted(value, base)
-        elif isinstance(value, tuple):
-            value = tuple(
-                tuple(_shifted(part, base) for part in item) if isinstance(item, tuple) else _shifted(item, base)
-                for item in value
-            )
-        values[name] = value
-    return type(node)(**values)
 
 
 def _start(token: Token) -> int:
@@ -142,7 +126,7 @@ def _end(token: Token) -> int:
 
 def _name(token: Token) -> str:
     if token in _RESERVED:
-        raise _Fault(f"'{token}' is a reserved word", _start(token))
+        raise _ParseError(f"'{token}' is a reserved word", _start(token))
     return str(token)
 
 
@@ -207,7 +191,7 @@ class _Builder(Transformer[Any, Any]):
         return ast.Index(operand.start, _end(close), _start(bracket), operand, index)
 
     def member_object(self, children: list[Any]) -> ast.Node:
-        raise _Fault("message construction is not supported", _start(children[1]))
+        raise _ParseError("message construction is not supported", _start(children[1]))
 
     def ident(self, children: list[Any]) -> ast.Node:
         (token,) = children
@@ -247,33 +231,34 @@ class _Builder(Transformer[Any, Any]):
     def literal(self, children: list[Any]) -> ast.Node:
         (token,) = children
         start = _start(token)
-        value, kind = _literal(token, start)
+        value, kind = _literal(token.type, str(token), start)
         return ast.Literal(start, _end(token), start, value, kind)
 
 
-def _literal(token: Token, start: int) -> tuple[ast.LiteralValue, Kind]:
-    match token.type:
+def _literal(terminal: str, text: str, start: int) -> tuple[ast.LiteralValue, Kind]:
+    match terminal:
         case "INT_LIT":
-            number = _integer(str(token))
+            number = _integer(text)
             if number > _INT_LIMIT:
-                raise _Fault("integer literal out of range", start)
+                raise _ParseError("integer literal out of range", start)
             return number, Kind.INT
         case "UINT_LIT":
-            number = _integer(token[:-1])
+            number = _integer(text[:-1])
             if number >= _UINT_LIMIT:
-                raise _Fault("integer literal out of range", start)
+                raise _ParseError("integer literal out of range", start)
             return number, Kind.UINT
         case "FLOAT_LIT":
-            return float(token), Kind.DOUBLE
+            return float(text), Kind.DOUBLE
         case "STRING_LIT":
             try:
-                value = decode_text(str(token))
-            except BadLiteral as error:
-                raise _Fault(str(error), start + error.offset) from None
+                value = decode_text(text)
+            except LiteralError as error:
+                raise _ParseError(str(error), start + error.offset) from None
             return value, Kind.BYTES if isinstance(value, bytes) else Kind.STRING
-    if token == "null":
-        return None, Kind.NULL
-    return token == "true", Kind.BOOL
+        case "NULL":
+            return None, Kind.NULL
+        case _:  # TRUE, FALSE
+            return text == "true", Kind.BOOL
 
 
 def _integer(digits: str) -> int:

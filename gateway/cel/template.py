@@ -139,7 +139,7 @@ def _embedding(pieces: Sequence[str | Part]) -> Callable[[Generator, Sequence[as
                 codes.append(fragment.code)
             else:
                 codes.append(emit.call(node, to_text, fragment.code))
-        text = emit.method(at, emit.constant(at, ""), "join", emit.tuple(at, codes))
+        text = emit.method(at, emit.constant(at, ""), "join", emit.tuple_of(at, codes))
         return Fragment(emit.call(at, bounded, text), STRING)
 
     return generate

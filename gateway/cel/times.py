@@ -49,7 +49,8 @@ def parse_timestamp(text: str) -> Timestamp:
     if match is None:
         raise Failure("invalid timestamp")
     try:
-        moment = datetime.datetime(*(int(part) for part in match.groups()[:6]), tzinfo=datetime.UTC)
+        year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+        moment = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC)
     except ValueError:
         raise Failure("timestamp out of range") from None
     since = moment - _EPOCH

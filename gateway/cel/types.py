@@ -129,7 +129,7 @@ def sensitive(inner: CelType) -> CelType:
 
 
 def object_of(host: type[HostClass]) -> CelType:
-    """A host object, or a string with members if the class is a ``str``. Members are attributes listed in ``__cel__``."""
+    """A host object; a string with members if the class is a ``str``. Members are the attributes in ``__cel__``."""
     return CelType(Kind.STRING if issubclass(host, str) else Kind.OBJECT, host=host)
 
 

@@ -50,7 +50,7 @@ class TypeValue:
         self.name = name
 
     def __eq__(self, other: object) -> bool:
-        return other.__class__ is TypeValue and other.name == self.name  # type: ignore[attr-defined]
+        return isinstance(other, TypeValue) and other.name == self.name
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -118,15 +118,15 @@ def same(left: object, right: object) -> bool:
     if isinstance(left, str):
         return same_text(left, right)
     if isinstance(left, list | tuple):
-        return (
-            isinstance(right, list | tuple) and len(left) == len(right) and all(map(same, left, right))
-        )
+        return isinstance(right, list | tuple) and len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, dict):
-        return isinstance(right, dict) and len(left) == len(right) and all(
-            key in right and same(value, right[key]) for key, value in left.items()
+        return (
+            isinstance(right, dict)
+            and len(left) == len(right)
+            and all(key in right and same(value, right[key]) for key, value in left.items())
         )
-    if left_class is bytes and right_class is bytes:
-        return compare_digest(left, right)  # type: ignore[arg-type]
+    if isinstance(left, bytes) and isinstance(right, bytes):
+        return compare_digest(left, right)
     return left_class is right_class and left == right
 
 
@@ -168,14 +168,14 @@ greater = _comparison(gt)
 greater_equal = _comparison(ge)
 
 
-class UnknownQuantity(NoOverload, TypeError):
+class UnknownQuantityError(NoOverload, TypeError):
     """An ordering comparison with a null quota value (AG-128)."""
 
 
 def _quantity_comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def compare_quantity(left: Any, right: Any) -> bool:
         if left is None or right is None:
-            raise UnknownQuantity("null_type")
+            raise UnknownQuantityError("null_type")
         return compare(left, right)
 
     return compare_quantity
@@ -207,7 +207,7 @@ def contains(element: object, container: object) -> bool:
     if isinstance(container, list | tuple):
         if isinstance(element, str):
             return contains_text(element, container)
-        return any([same(element, other) for other in container])
+        return any(same(element, other) for other in container)
     if isinstance(container, dict):
         return has_key(container, element)
     if container is None:
@@ -220,7 +220,7 @@ def contains_text(element: str, container: Iterable[object]) -> bool:
     try:
         return sum(map(compare_digest, container, repeat(element))) > 0  # type: ignore[arg-type]
     except TypeError:
-        return any([same_text(element, other) for other in container])
+        return sum(same_text(element, other) for other in container) > 0
 
 
 def has_key(container: Mapping[Any, Any], key: object) -> bool:
@@ -228,7 +228,7 @@ def has_key(container: Mapping[Any, Any], key: object) -> bool:
     if isinstance(container, HeaderMap) and isinstance(key, str):
         return key.lower() in container
     if key.__class__ in NUMBERS or isinstance(key, str):
-        if key.__class__ is float and not float(key).is_integer():  # type: ignore[arg-type]
+        if isinstance(key, float) and not key.is_integer():
             return False
         return key in container
     if key is True or key is False:
