@@ -19,14 +19,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from gateway.ai.dialects.dialect import Problem
-from gateway.ai.dialects.table import stream_problem
 from gateway.ai.surfaces import MESSAGES, RESPONSES, Format, Surface
 from gateway.upstream.sse import events_of
+
+if TYPE_CHECKING:
+    from gateway.ai.entities import Pricing
 
 #: of a body that is no stream and too large to buffer, only this much of its end is read (AG-243)
 TAIL_BYTES: Final = 64 << 10
@@ -63,6 +64,20 @@ class Usage:
         #: AG-242; '' if unknown
         self.stop_reason = ""
 
+    def cost(self, pricing: Pricing | None) -> Decimal:
+        """USD with five places, rounded half-even: ``Decimal("0.01050")`` (AG-248); 0.00000 without a known price."""
+        prices: Mapping[str, Decimal] = {} if pricing is None else pricing.exact
+        price = prices.get("input", _ZERO)
+        total = _ZERO
+        for tokens, each in (
+            (max(self.input - self.cached - self.cache_write, 0), price),
+            (self.cached, prices.get("input_cache_read", price)),
+            (self.cache_write, prices.get("input_cache_write", price)),
+            (self.output, prices.get("output", _ZERO)),
+        ):
+            total = _EXACT.add(total, _EXACT.multiply(Decimal(tokens), each))
+        return _EXACT.divide(total, _MILLION).quantize(_PLACES, context=_EXACT)
+
     def __repr__(self) -> str:
         return f"Usage({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
@@ -85,21 +100,20 @@ def usage_of_tail(surface: Surface, tail: bytes) -> Usage:
 
 
 class UsageTap:
-    """Collects what the usage of one stream is read from: ``gateway.upstream.codec.UsageTap``.
+    """Collects what the usage of one answer is read from: ``gateway.upstream.codec.UsageTap``.
 
-    It may be fed every block or only those that mention usage, and gets the last ones with ``finish``.
+    It may be fed every block or only those that mention usage; ``usage`` is told the last ones.
     """
 
-    __slots__ = ("_before", "_first", "_last", "_middle", "_surface", "problem")
+    __slots__ = ("_before", "_body", "_first", "_last", "_middle", "_surface")
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
+        self._body: Usage | None = None
         self._first = b""
         self._before = b""
         self._middle = b""
         self._last = b""
-        #: the error that the provider sent within the stream, known after ``finish`` (AG-173)
-        self.problem: Problem | None = None
 
     def feed(self, block: bytes) -> None:
         """One block of whole events, without chunk framing."""
@@ -110,16 +124,25 @@ class UsageTap:
         self._middle = self._last
         self._last = block
 
-    def finish(self, *last_blocks: bytes) -> Usage:
-        """The stream is over; ``last_blocks`` are those that were relayed last, fed or not."""
+    def feed_body(self, body: bytes) -> None:
+        """A complete body that is no stream."""
+        self._body = usage_of_body(self._surface, body)
+
+    def feed_tail(self, tail: bytes) -> None:
+        """The end of a body that was not kept (AG-243)."""
+        self._body = usage_of_tail(self._surface, tail)
+
+    def usage(self, *last_blocks: bytes) -> Usage:
+        """The answer is over; ``last_blocks`` are those of a stream that were relayed last, fed or not."""
+        if self._body is not None:
+            return self._body
         blocks: list[bytes] = []
         for block in (self._first, self._before, self._middle, self._last, *last_blocks):
             if block and not any(block is kept for kept in blocks):
                 blocks.append(block)
         self._first = self._before = self._middle = self._last = b""
-        if blocks:
-            self.problem = stream_problem(self._surface, blocks[-1])
-        return usage_of_stream(self._surface, blocks)
+        self._body = usage_of_stream(self._surface, blocks)
+        return self._body
 
 
 def usage_of_stream(surface: Surface, blocks: Iterable[bytes]) -> Usage:
@@ -141,21 +164,6 @@ def usage_of_stream(surface: Surface, blocks: Iterable[bytes]) -> Usage:
         for block in kept:
             _search(usage, surface, block[-_BLOCK_BYTES:])
     return usage
-
-
-def cost(usage: Usage, prices: Mapping[str, Decimal]) -> str:
-    """USD with five places, ``"0.01050"`` (AG-248). ``prices`` per million tokens: ``Pricing.exact``; {} if unknown."""
-    price = prices.get("input", _ZERO)
-    uncached = max(usage.input - usage.cached - usage.cache_write, 0)
-    total = _ZERO
-    for tokens, each in (
-        (uncached, price),
-        (usage.cached, prices.get("input_cache_read", price)),
-        (usage.cache_write, prices.get("input_cache_write", price)),
-        (usage.output, prices.get("output", _ZERO)),
-    ):
-        total = _EXACT.add(total, _EXACT.multiply(Decimal(tokens), each))
-    return f"{_EXACT.divide(total, _MILLION).quantize(_PLACES, context=_EXACT):f}"
 
 
 def _documents(blocks: Iterable[bytes]) -> Iterator[dict[str, Any]]:

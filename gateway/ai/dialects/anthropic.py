@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from gateway.ai.dialects.dialect import ModelListing, Problem, coded, data_of, encode, error_text, problem_of
+from gateway.ai.dialects.dialect import (
+    ListedModel,
+    Problem,
+    SurfaceCodec,
+    coded,
+    data_of,
+    encode,
+    error_text,
+    problem_of,
+)
 from gateway.ai.surfaces import Format
 from gateway.errors import GatewayError
 from gateway.upstream.sse import SseEvent
@@ -24,7 +33,6 @@ _TYPE_OF: Final = {
     503: "overloaded_error",
 }
 _EPOCH: Final = "1970-01-01T00:00:00Z"
-_NAMELESS: Final = "the provider's stream began with an error"
 
 
 class AnthropicDialect:
@@ -43,25 +51,26 @@ class AnthropicDialect:
             body["details"] = error.details
         return encode({"type": "error", "error": body, "request_id": request_id})
 
-    def models(self, listings: Sequence[ModelListing]) -> bytes:
+    def models_list(self, models: Sequence[ListedModel]) -> bytes:
         """One page: without ``has_more`` the SDK's pager never stops (lessons 2.4)."""
         return encode(
             {
-                "data": [_entry(listing) for listing in listings],
+                "data": [_entry(model) for model in models],
                 "has_more": False,
-                "first_id": listings[0].id if listings else None,
-                "last_id": listings[-1].id if listings else None,
+                "first_id": models[0].id if models else None,
+                "last_id": models[-1].id if models else None,
             }
         )
 
-    def model(self, listing: ModelListing) -> bytes:
-        return encode(_entry(listing))
+    def model(self, model: ListedModel) -> bytes:
+        return encode(_entry(model))
 
 
-class MessagesCodec:
-    """``codec.Codec`` of messages."""
+class MessagesCodec(SurfaceCodec):
+    """Streams of messages."""
 
-    end_marks: tuple[bytes, ...] = (b'"message_stop"',)
+    __slots__ = ()
+    end_marks = (b'"message_stop"',)
 
     def problem(self, event: SseEvent) -> Problem | None:
         """``event: error``."""
@@ -72,16 +81,9 @@ class MessagesCodec:
             return Problem("") if event.event == "error" else None
         return problem_of(document) if event.event == "error" or document.get("type") == "error" else None
 
-    def first_event_error(self, event: SseEvent) -> str | None:
-        problem = self.problem(event)
-        return None if problem is None else problem.message or _NAMELESS
-
     def error_event(self, code: str, message: str, last_block: bytes) -> bytes:
         error = {"type": "api_error", "message": coded(message, code), "code": code}
         return b"event: error\ndata: %b\n\n" % encode({"type": "error", "error": error})
-
-    def strip_usage(self, events: bytes) -> bytes:
-        return events
 
 
 def error_type(status: int) -> str:
@@ -89,5 +91,5 @@ def error_type(status: int) -> str:
     return _TYPE_OF.get(status) or ("api_error" if status >= 500 and status != 508 else "invalid_request_error")
 
 
-def _entry(listing: ModelListing) -> dict[str, Any]:
-    return {"type": "model", "id": listing.id, "display_name": listing.display_name, "created_at": _EPOCH}
+def _entry(model: ListedModel) -> dict[str, Any]:
+    return {"type": "model", "id": model.id, "display_name": model.display_name, "created_at": _EPOCH}

@@ -1,6 +1,6 @@
 """What a wire format has to say: its errors, its lists of models, and what its event streams tell.
 
-``Dialect`` is one object per format, ``gateway.upstream.codec.Codec`` one per surface. Shared here: what an upstream's
+``Dialect`` is one object per format, ``SurfaceCodec`` one per surface. Shared here: what an upstream's
 error looks like (``Problem``), and JSON that always encodes.
 
 Invariants
@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import orjson
 
-from gateway.ai.surfaces import Format
+from gateway.ai.surfaces import Format, Surface
+from gateway.ai.usage import UsageTap
 from gateway.errors import GatewayError
-from gateway.upstream.sse import SseEvent
+from gateway.upstream.sse import SseEvent, events_of
 
 MESSAGE_LIMIT: Final = 300
 _BLANKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
@@ -36,12 +37,18 @@ class Problem(NamedTuple):
     status: int = 0
 
 
-class ModelListing(NamedTuple):
-    """One entry of ``/v1/models`` (AG-65); ``owner`` is the author, or the provider."""
+class ListedModel(Protocol):
+    """One entry of ``/v1/models`` (AG-65): ``candidates.ListedModel``."""
 
-    id: str
-    owner: str
-    display_name: str
+    @property
+    def id(self) -> str: ...
+    @property
+    def owner(self) -> str:
+        """The author, or the provider where none is known."""
+        ...
+
+    @property
+    def display_name(self) -> str: ...
 
 
 class Dialect(Protocol):
@@ -53,13 +60,58 @@ class Dialect(Protocol):
         """The JSON body of a gateway error (AG-300)."""
         ...
 
-    def models(self, listings: Sequence[ModelListing]) -> bytes:
+    def models_list(self, models: Sequence[ListedModel]) -> bytes:
         """The body of ``GET /v1/models``."""
         ...
 
-    def model(self, listing: ModelListing) -> bytes:
+    def model(self, model: ListedModel) -> bytes:
         """The body of ``GET /v1/models/{id}``."""
         ...
+
+
+class SurfaceCodec:
+    """One surface's answers: ``gateway.upstream.codec.Codec``, and what the attempt and the books ask.
+
+    Formats state ``end_marks``, ``problem`` and ``error_event``; the rest is the same for all.
+    """
+
+    __slots__ = ("surface",)
+
+    #: bytes that occur in the event that ends a stream properly, and in no other
+    end_marks: ClassVar[tuple[bytes, ...]] = ()
+
+    def __init__(self, surface: Surface) -> None:
+        self.surface = surface
+
+    def problem(self, event: SseEvent) -> Problem | None:
+        """The error that an event carries, at any place of the stream (AG-173, AG-262)."""
+        raise NotImplementedError
+
+    def error_event(self, code: str, message: str, last_block: bytes) -> bytes:
+        """The event that tells the client that its stream broke (AG-172)."""
+        raise NotImplementedError
+
+    def strip_usage(self, events: bytes) -> bytes:
+        """The events without the chunk that only ``stream_options.include_usage`` asked for (AG-244)."""
+        return events
+
+    def first_event_error(self, event: SseEvent) -> str | None:
+        """The provider's message if this first event of a stream is an error (AG-262), else None."""
+        problem = self.problem(event)
+        return None if problem is None else problem.message or "the provider's stream began with an error"
+
+    def stream_problem(self, block: bytes) -> Problem | None:
+        """The first error within a block of a running stream (AG-173)."""
+        if b"error" not in block and b"response.failed" not in block:
+            return None
+        return next((problem for event in events_of(block) if (problem := self.problem(event)) is not None), None)
+
+    def error_message(self, body: bytes) -> str:
+        """What an error response says, for ``details.attempts`` (AG-180); '' if nothing."""
+        return read_problem(body).message
+
+    def usage_tap(self) -> UsageTap:
+        return UsageTap(self.surface)
 
 
 #: status that the types and codes of upstream errors mean; used where an error names no status

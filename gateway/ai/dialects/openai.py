@@ -10,14 +10,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.ai.dialects.dialect import ModelListing, Problem, coded, data_of, encode, error_text, problem_of
+from gateway.ai.dialects.dialect import (
+    ListedModel,
+    Problem,
+    SurfaceCodec,
+    coded,
+    data_of,
+    encode,
+    error_text,
+    problem_of,
+)
 from gateway.ai.surfaces import Format
 from gateway.errors import GatewayError
 from gateway.upstream.sse import SseEvent, events_of
 
 _TYPE_OF: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _SEQUENCE: Final = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
-_NAMELESS: Final = "the provider's stream began with an error"
 
 
 class OpenAiDialect:
@@ -37,18 +45,19 @@ class OpenAiDialect:
             body["details"] = error.details
         return encode({"error": body})
 
-    def models(self, listings: Sequence[ModelListing]) -> bytes:
-        return encode({"object": "list", "data": [_entry(listing) for listing in listings]})
+    def models_list(self, models: Sequence[ListedModel]) -> bytes:
+        return encode({"object": "list", "data": [_entry(model) for model in models]})
 
-    def model(self, listing: ModelListing) -> bytes:
-        return encode(_entry(listing))
+    def model(self, model: ListedModel) -> bytes:
+        return encode(_entry(model))
 
 
-class ChatCodec:
-    """``codec.Codec`` of chat completions and completions."""
+class ChatCodec(SurfaceCodec):
+    """Streams of chat completions and completions."""
 
+    __slots__ = ()
     #: a line end cannot stand unescaped in a JSON string, so generated text never looks like the mark
-    end_marks: tuple[bytes, ...] = (b"[DONE]\n", b"[DONE]\r")
+    end_marks = (b"[DONE]\n", b"[DONE]\r")
 
     def problem(self, event: SseEvent) -> Problem | None:
         """The error that an event of any place in the stream carries (AG-173, AG-262)."""
@@ -58,10 +67,6 @@ class ChatCodec:
         if document is None or not (document.get("error") or event.event == "error"):
             return None
         return problem_of(document)
-
-    def first_event_error(self, event: SseEvent) -> str | None:
-        problem = self.problem(event)
-        return None if problem is None else problem.message or _NAMELESS
 
     def error_event(self, code: str, message: str, last_block: bytes) -> bytes:
         error = {"message": coded(message, code), "type": "server_error", "param": None, "code": code}
@@ -80,10 +85,11 @@ class ChatCodec:
         return b"".join(kept)
 
 
-class ResponsesCodec:
-    """``codec.Codec`` of the Responses API."""
+class ResponsesCodec(SurfaceCodec):
+    """Streams of the Responses API."""
 
-    end_marks: tuple[bytes, ...] = tuple(
+    __slots__ = ()
+    end_marks = tuple(
         b'"type":%b"response.%b"' % (blank, end)
         for blank in (b"", b" ")
         for end in (b"completed", b"incomplete", b"failed")
@@ -100,10 +106,6 @@ class ResponsesCodec:
         response = document.get("response")
         return problem_of(response if isinstance(response, Mapping) and response.get("error") else document)
 
-    def first_event_error(self, event: SseEvent) -> str | None:
-        problem = self.problem(event)
-        return None if problem is None else problem.message or _NAMELESS
-
     def error_event(self, code: str, message: str, last_block: bytes) -> bytes:
         """Goes on counting where the last event stopped; without a number there, from 0."""
         numbers = _SEQUENCE.findall(last_block)
@@ -116,17 +118,14 @@ class ResponsesCodec:
         }
         return b"event: error\ndata: %b\n\n" % encode(error)
 
-    def strip_usage(self, events: bytes) -> bytes:
-        return events
-
 
 def error_type(status: int) -> str:
     """AG-302."""
     return _TYPE_OF.get(status) or ("server_error" if status >= 500 and status != 508 else "invalid_request_error")
 
 
-def _entry(listing: ModelListing) -> dict[str, Any]:
-    return {"id": listing.id, "object": "model", "created": 0, "owned_by": listing.owner}
+def _entry(model: ListedModel) -> dict[str, Any]:
+    return {"id": model.id, "object": "model", "created": 0, "owned_by": model.owner}
 
 
 def _is_usage_chunk(event: SseEvent) -> bool:
