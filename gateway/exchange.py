@@ -6,7 +6,7 @@ frozen object costs several times more and the class is made once per request (d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +31,20 @@ class Connection:
 class ResponseHead:
     """Status and headers of the answer while the response phase may still change them.
 
-    ``body`` is None while the body is relayed from upstream, else the bytes that replace it.
+    ``body`` is None while the body is relayed from upstream, else the bytes that replace it. ``read`` fetches an
+    upstream's whole body, coded as ``headers`` say, and puts it into ``body``; it takes a limit in bytes and gives
+    None when there is more. ``transforms`` change the bytes on their way to the client, in order
+    (``policy.transform.BodyTransform``).
     """
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "read", "status", "transforms")
 
     def __init__(self, status: int, headers: HeaderMap, body: bytes | None = None) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.read: Callable[[int], Awaitable[bytes | None]] | None = None
+        self.transforms: list[Any] = []
 
 
 class Attempt:
@@ -50,8 +55,8 @@ class Attempt:
     """
 
     __slots__ = (
-        "candidate", "code", "completed", "first_byte", "key", "kind", "message", "response_headers",
-        "sent", "started", "status", "url", "usage",
+        "candidate", "code", "completed", "first_byte", "key", "kind", "message", "response_headers", "route", "sent",
+        "started", "status", "usage",
     )  # fmt: skip
 
     def __init__(self, candidate: Any, key: Any, started: float) -> None:
@@ -65,7 +70,8 @@ class Attempt:
         self.kind = ""
         self.code = ""
         self.message = ""
-        self.url = ""
+        #: prebuilt parts of the upstream request (ai.gateway.Route); gives the URL
+        self.route: Any = None
         self.response_headers: HeaderMap | None = None
         self.usage: Any = None
 
@@ -132,6 +138,7 @@ class Exchange:
         self.error: GatewayError | None = None
         self.streaming = False
         self.client_gone = False
+        self.sent_bytes = 0
         #: seconds spent waiting for upstreams (gateway share of the latency, AG-335)
         self.upstream_wait_s = 0.0
         #: called once, in order, after the answer is complete or has failed

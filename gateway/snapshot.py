@@ -44,7 +44,6 @@ class Listener:
 
     #: what makes it the same listener across reloads: ``host:port`` or ``unix:PATH`` as configured
     key: str
-    endpoints: Mapping[str, str]
 
     def endpoint_for(self, host: str, snapshot: Snapshot) -> Endpoint | None:
         """The endpoint whose public host the request names (SV-11)."""

@@ -63,14 +63,6 @@ class RequestServer(Protocol):
     def disconnected(self, downstream: Downstream) -> None: ...
 
 
-class BodyError(Exception):
-    """The request body cannot be had; ``error`` says why to the client."""
-
-    def __init__(self, error: GatewayError) -> None:
-        super().__init__(error.code)
-        self.error = error
-
-
 class Downstream(RequestHandler):
     """One client connection."""
 
@@ -220,7 +212,7 @@ class Downstream(RequestHandler):
         return payload is None or payload.is_eof()
 
     async def read_body(self, limit_bytes: int) -> bytes:
-        """The request body as sent; raises BodyError when it is too long, stalls or is malformed."""
+        """The request body as sent; raises GatewayError when it is too long, stalls or is malformed."""
         payload = self._payload
         if payload is None:
             return b""
@@ -228,20 +220,20 @@ class Downstream(RequestHandler):
             if payload.is_eof():
                 whole = payload.read_nowait()
                 if len(whole) > limit_bytes:
-                    raise BodyError(_too_large(limit_bytes))
+                    raise _too_large(limit_bytes)
                 return whole
             return await self._collect(payload, limit_bytes)
-        except BodyError:
+        except (GatewayError, asyncio.CancelledError):
             raise
         except TimeoutError:
-            raise BodyError(failure(errors.REQUEST_TIMEOUT)) from None
-        except asyncio.CancelledError:
-            raise
+            overdue = failure(errors.REQUEST_TIMEOUT)
+            overdue.close = True
+            raise overdue from None
         except Exception as error:
             # aiohttp sets whatever its parser raised on the stream: framing errors of many types
             refused = failure(errors.BAD_REQUEST, reason=f"malformed request body ({type(error).__name__})")
             refused.close = True
-            raise BodyError(refused) from error
+            raise refused from error
 
     async def _collect(self, payload: StreamReader, limit_bytes: int) -> bytes:
         pieces: list[bytes] = []
@@ -251,7 +243,7 @@ class Downstream(RequestHandler):
                 piece = await payload.readany()
             size += len(piece)
             if size > limit_bytes:
-                raise BodyError(_too_large(limit_bytes))
+                raise _too_large(limit_bytes)
             pieces.append(piece)
         return b"".join(pieces)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from gateway.ai.dialects import dialect_for
+from gateway.ai.dialects.table import DIALECTS
 from gateway.ai.surfaces import path_format
 from gateway.headers import HeaderMap
 
@@ -91,7 +91,7 @@ def error_headers(error: GatewayError, exchange: Exchange | None) -> HeaderMap:
 
 def error_body(error: GatewayError, path: str, request_id: str) -> bytes:
     """The JSON body, in the format of the request's path (AG-300)."""
-    return dialect_for(path_format(path)).error_body(error, request_id)
+    return DIALECTS[path_format(path)].error_body(error, request_id)
 
 
 def id_lines(request_id: str) -> bytes:

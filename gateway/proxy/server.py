@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.proxy.downstream import Downstream, DownstreamServer
+from gateway.settings.address import Listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -26,45 +27,19 @@ if TYPE_CHECKING:
 BACKLOG = 4_096
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen: TCP ``host`` and ``port`` (0: any free one), or the ``path`` of a Unix socket."""
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """``HOST:PORT``, ``[V6]:PORT`` or ``unix:PATH``; raises ValueError."""
-        if text.startswith("unix:"):
-            path = text.removeprefix("unix:")
-            if not path:
-                raise ValueError("unix: needs a path")
-            return cls(path=path)
-        host, separator, port = text.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        if not separator or not host or not port.isdigit() or int(port) > 65_535:
-            raise ValueError(f"not an address: {text!r} (HOST:PORT or unix:PATH)")
-        return cls(host, int(port))
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def open_socket(address: Address) -> socket.socket:
+def open_socket(address: Listen) -> socket.socket:
     """A bound, non-blocking socket; a left-over Unix socket that nobody answers on is replaced."""
     if address.path:
         _remove_stale(address.path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(address.path)
     else:
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((address.host, address.port))
+        sock.bind(where)
     sock.listen(BACKLOG)
     sock.setblocking(False)
     return sock
@@ -86,23 +61,20 @@ def _remove_stale(path: str) -> None:
     raise FileExistsError(f"{path} is in use")
 
 
-def inherited_sockets(count: int) -> list[socket.socket]:
-    """The sockets that systemd passed, from file descriptor 3 on (``LISTEN_FDS``)."""
-    sockets = []
-    for descriptor in range(3, 3 + count):
-        os.set_inheritable(descriptor, False)
-        sock = socket.socket(fileno=descriptor)
-        sock.setblocking(False)
-        sockets.append(sock)
-    return sockets
+def inherited_socket(descriptor: int) -> socket.socket:
+    """A socket that systemd passed (``LISTEN_FDS``)."""
+    os.set_inheritable(descriptor, False)
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return sock
 
 
-def real_address(sock: socket.socket) -> Address:
+def real_address(sock: socket.socket) -> Listen:
     """The address a socket is bound to."""
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
-        return Address(path=name if isinstance(name, str) else name.decode())
-    return Address(name[0], name[1])
+        return Listen(path=name if isinstance(name, str) else name.decode())
+    return Listen(name[0], name[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,15 @@ class Held:
         self._held_bytes = 0
         return held[0] if len(held) == 1 else b"".join(held)
 
+    @property
+    def is_decoded(self) -> bool:
+        """The body came compressed and is held (and relayed) without that."""
+        return self._decoder is not None
+
+    def age_s(self) -> float:
+        """Seconds since the first byte of the body."""
+        return max(0.0, self._loop.time() - self.first_byte_at)
+
     def take_decoder(self) -> decoding.Decoder | None:
         """The decoder that the rest of the body has to go through."""
         return self._decoder

@@ -176,6 +176,16 @@ class Relay:
         if self._connection is not None:
             self._connection.resume()
 
+    def last_payload(self) -> bytes:
+        """The block relayed last, without chunk framing."""
+        last = self.last
+        if self._plan.event_stream and last[:1] in b"0123456789abcdefABCDEF" and last[:1]:
+            try:
+                return _payload_of(last)
+            except (ValueError, IndexError):
+                return last
+        return last
+
     def client_gone(self) -> None:
         """The client left: the upstream is stopped at once (AG-265)."""
         self._finish(Ending.CLIENT_GONE)

@@ -1,0 +1,133 @@
+"""One client call of the AI gateway: what was asked, what was tried, what is left of its time.
+
+``AiCall`` is ``exchange.ai``: the failover loop fills it, the record and the action result read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from gateway.ai.final import Outcome
+from gateway.ai.outbound import ClientLines
+
+if TYPE_CHECKING:
+    from gateway.ai.candidates import AccessScope, Plan
+    from gateway.ai.credentials import ClientCredential, PassthroughRules
+    from gateway.ai.entities import Candidate, ProviderKey
+    from gateway.ai.gateway import AiGateway
+    from gateway.ai.keys import KeyOrder, KeyRequest
+    from gateway.ai.outbound import UpstreamQuery
+    from gateway.ai.request import AiRequest
+    from gateway.ai.splice import Overrides
+    from gateway.ai.surfaces import Surface
+    from gateway.ai.usage import Usage
+    from gateway.exchange import Attempt, Exchange
+
+
+NO_LINES = ClientLines("", "", sets_version=False, sets_credential=False)
+
+
+class AiCall:
+    """Mutable, one per request. Times are monotonic seconds."""
+
+    __slots__ = (
+        "candidates", "cost", "credential", "deadline", "estimated_input", "exchange", "gateway", "gateway_key",
+        "gateway_key_id", "headers", "access", "key_orders", "key_request", "limit_reached", "lines", "overrides", "passthrough", "plan", "query", "request",
+        "requested_models", "retry_after_s", "status", "surface_of", "tried", "upstream_query", "usage",
+    )  # fmt: skip
+
+    def __init__(self, gateway: AiGateway, exchange: Exchange) -> None:
+        self.gateway = gateway
+        self.exchange = exchange
+        self.deadline = exchange.started + gateway.options.total_timeout_s
+        self.surface_of: Surface | None = None
+        self.request: AiRequest | None = None
+        self.requested_models: Sequence[str] = ()
+        self.credential: ClientCredential | None = None
+        #: the caller's gateway key and what its configuration admits; opaque here
+        self.gateway_key: object | None = None
+        self.gateway_key_id: str | None = None
+        self.access: AccessScope | None = None
+        self.plan: Plan | None = None
+        #: what is tried, in order
+        self.candidates: Sequence[Candidate] = ()
+        #: the action's ``headers``, ``query_params`` and ``body``, evaluated once (AG-10)
+        self.headers: Mapping[str, str] = {}
+        self.query: Mapping[str, str] = {}
+        self.overrides: Overrides = ()
+        #: (provider, upstream model, credential) attempted already (AG-151)
+        self.tried: set[tuple[str, str, str]] = set()
+        #: the client's header lines that go upstream, filtered once
+        self.lines: ClientLines = NO_LINES
+        self.upstream_query: UpstreamQuery | None = None
+        #: whether the client's own credential may go upstream, and where it went (AG-195); made when first asked
+        self.passthrough: PassthroughRules | None = None
+        self.retry_after_s: float | None = None
+        self.limit_reached = False
+        #: '' while it runs, then ``success`` or ``error``
+        self.status = ""
+        self.usage: Usage | None = None
+        #: USD with five places (AG-248); None: price unknown
+        self.cost: str | None = None
+        self.estimated_input = 0
+        self.key_request: KeyRequest | None = None
+        #: how the keys of each candidate reached were ordered (AG-280)
+        self.key_orders: list[tuple[Candidate, KeyOrder]] = []
+
+    # ---- what the record reads (observability.record.ModelRequest) ------------------------------------------------
+
+    @property
+    def surface(self) -> str:
+        return self.surface_of.name if self.surface_of is not None else ""
+
+    @property
+    def input_tokens(self) -> int | None:
+        return self.usage.input if self.usage is not None else None
+
+    @property
+    def output_tokens(self) -> int | None:
+        return self.usage.output if self.usage is not None else None
+
+    @property
+    def cost_usd(self) -> float | None:
+        return float(self.cost) if self.cost is not None else None
+
+    # ---- what the loop asks ---------------------------------------------------------------------------------------
+
+    def left_s(self, now: float) -> float:
+        """Seconds until ``total_timeout``."""
+        return self.deadline - now
+
+    def first_time(self, candidate: Candidate, key: ProviderKey) -> bool:
+        """False if this provider, model and credential were attempted already in this request (AG-151)."""
+        triple = (candidate.provider.id, candidate.upstream_model, key.value.reveal())
+        if triple in self.tried:
+            return False
+        self.tried.add(triple)
+        return True
+
+    def note_retry_after(self, seconds: float | None) -> None:
+        """The smallest wait that any attempt reported (AG-178)."""
+        if seconds is not None and (self.retry_after_s is None or seconds < self.retry_after_s):
+            self.retry_after_s = seconds
+
+    def outcome(self, now: float) -> Outcome:
+        """The facts that decide the final error."""
+        options = self.gateway.options
+        return Outcome(
+            attempts=self.exchange.attempts,
+            total_timeout_s=options.total_timeout_s,
+            total_expired=now >= self.deadline,
+            limit_reached=self.limit_reached,
+            passthrough=self.passthrough is not None and self.passthrough.first_provider is not None,
+            uniform_status=options.uniform_upstream_status,
+            retry_after_s=self.retry_after_s,
+        )
+
+    def failed(self, attempt: Attempt, kind: str, code: str, message: str) -> None:
+        """Marks an attempt as failed, now."""
+        attempt.kind = kind
+        attempt.code = code
+        attempt.message = message
+        attempt.completed = self.gateway.clock.monotonic()

@@ -1,0 +1,71 @@
+"""The search for an answer: candidates in order, for each its keys in order, one attempt each (AG-150).
+
+``run`` is the whole path of a model request up to the commit: which API is meant, who calls, what is asked, what
+may serve it, and the attempts. It ends with an answer that is held, or with the error that AG-176 names.
+
+Invariants
+    1. Nothing has reached the client when this returns; after that there is no failover (AG-171).
+    2. No waiting between attempts and no repetition of one (AG-151, AG-157).
+    3. Errors before the first attempt never try another candidate (AG-155).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway import errors
+from gateway.ai import admission
+from gateway.ai.answer import Answer
+from gateway.ai.attempts import attempt_candidate
+from gateway.ai.call import AiCall
+from gateway.ai.final import final_error
+from gateway.errors import GatewayError
+from gateway.policy.action import Forward, Outcome, Refuse
+
+if TYPE_CHECKING:
+    from gateway.ai.gateway import AiGateway
+    from gateway.exchange import Exchange
+
+#: always end the request, whatever ``on_error`` says (AG-175)
+_ALWAYS_HALT = frozenset((401, 403))
+
+
+async def run(gateway: AiGateway, exchange: Exchange) -> Outcome:
+    """Serves one request of an AI gateway endpoint; None with ``on_error: continue`` after a failure."""
+    call = exchange.ai = AiCall(gateway, exchange)
+    try:
+        local = await admission.admit(call)
+        if local is not None:
+            return local
+        answer = await first_answer(call)
+    except GatewayError as error:
+        return _failed(call, error)
+    call.status = "success"
+    return Forward(answer)
+
+
+async def first_answer(call: AiCall) -> Answer:
+    """The first successful attempt's answer; raises the final error when there is none."""
+    gateway, exchange = call.gateway, call.exchange
+    monotonic = gateway.clock.monotonic
+    for candidate in call.candidates:
+        for key in admission.keys_for(call, candidate):
+            if monotonic() >= call.deadline:
+                raise final_error(call.outcome(call.deadline))
+            if len(exchange.attempts) >= gateway.options.max_attempts:
+                call.limit_reached = True
+                raise final_error(call.outcome(monotonic()))
+            answer = await attempt_candidate(call, candidate, key)
+            if answer is not None:
+                return answer
+    raise final_error(call.outcome(monotonic()))
+
+
+def _failed(call: AiCall, error: GatewayError) -> Outcome:
+    """The action's error; with ``on_error: continue`` the next action runs and may read it (AG-175)."""
+    call.status = "error"
+    call.exchange.error = error
+    fatal = error.status in _ALWAYS_HALT and not call.exchange.attempts
+    if call.gateway.options.on_error_continue and not fatal and error.spec is not errors.INTERPOLATION_FAILED:
+        return None
+    return Refuse(error, run_response_phase=True)

@@ -1,0 +1,147 @@
+"""The AI gateway of one endpoint, ready to serve: what ``failover.run`` works with. Immutable but for its caches.
+
+``Route`` is what every request for one candidate on one surface has in common; it hangs on the candidate, so that
+it lives exactly as long as the plan that the candidate belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway import errors
+from gateway.ai.credentials import KeyPrefixes, PassthroughRules
+from gateway.ai.inbound import served_lines
+from gateway.ai.keys import Keyring, KeyRequest
+from gateway.ai.outbound import RequestHead
+from gateway.ai.splice import BodyPlan, compile_plan
+from gateway.errors import failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.ai.call import AiCall
+    from gateway.ai.candidates import Plan, Reach, Universe
+    from gateway.ai.entities import Candidate, ProviderKey
+    from gateway.ai.key_metrics import MetricsRegistry
+    from gateway.ai.measure import Measure
+    from gateway.ai.surfaces import Surface
+    from gateway.clock import Clock
+    from gateway.exchange import Attempt, Exchange
+    from gateway.upstream.relay import RelayLimits
+    from gateway.upstream.transport import Transport
+
+#: evaluates a template over an exchange's scope (gateway.cel.template)
+Render = Callable[[Any], str]
+Evaluate = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AiOptions:
+    """Limits and switches of one gateway; times in seconds, sizes in bytes (AG 1.1, AG appendix A)."""
+
+    per_request_timeout_s: float = 180.0
+    total_timeout_s: float = 360.0
+    on_error_continue: bool = False
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    max_attempts: int = 20
+    max_body_bytes: int = 32 * 1_048_576
+    uniform_upstream_status: bool = True
+    passthrough: bool = True
+    response_headers: bool = True
+    inject_stream_usage: bool = True
+    #: shared mode: another set of codes for unknown paths (AG-69)
+    shared: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class AiGateway:
+    """One compiled ``ai-gateway`` action, or the built-in handler of an endpoint."""
+
+    options: AiOptions
+    limits: RelayLimits
+    universe: Universe
+    keyring: Keyring
+    transport: Transport
+    metrics: MetricsRegistry
+    clock: Clock
+    prefixes: KeyPrefixes
+    #: names this process in ``x-ai-gateway-hop`` (AG-56)
+    instance_id: str
+    #: id of the endpoint it serves
+    endpoint_id: str
+    scope_of: Callable[[Exchange], Any]
+    headers: Mapping[str, Render] = field(default_factory=dict)
+    query: Mapping[str, Render] = field(default_factory=dict)
+    body: Mapping[str, Evaluate] = field(default_factory=dict)
+    #: checks gateway keys (AG-185 to AG-188); raises 401 and 403
+    authenticate: Callable[[AiCall], None] = refuse_gateway_keys
+    #: narrows and orders the plan's candidates (AG-100); None: default order
+    strategies: Callable[[AiCall, Plan], Sequence[Candidate]] | None = None
+
+    def route(self, candidate: Candidate, surface: Surface) -> Route:
+        """What requests for this candidate on this surface share; built at the first one."""
+        route: Route | None = candidate.routes.get(surface.path)
+        if route is None:
+            route = candidate.routes[surface.path] = Route(
+                head=RequestHead.compile(candidate.provider.target, surface),
+                plan=compile_plan(
+                    candidate,
+                    surface,
+                    max_output_tokens=self.options.max_output_tokens,
+                    inject_stream_usage=self.options.inject_stream_usage,
+                ),
+                served=served_lines(candidate.provider.id, candidate.name),
+            )
+        return route
+
+    def reach(self, call: AiCall) -> Reach:
+        """What this caller can be served with (AG-98)."""
+        credential = call.credential
+        token = credential.token.reveal() if credential is not None and self._may_pass(call) else None
+        return self.universe.reach(call.access, token)
+
+    def _may_pass(self, call: AiCall) -> bool:
+        credential = call.credential
+        return self.options.passthrough and credential is not None and not credential.is_gateway_key
+
+    def key_request(self, call: AiCall) -> KeyRequest:
+        """What key order is decided by; one per call."""
+        request = call.key_request
+        if request is None:
+            rules = None
+            if self._may_pass(call):
+                exchange = call.exchange
+                rules = call.passthrough = PassthroughRules(
+                    call.credential,
+                    secrets_seen=exchange.secrets_seen,
+                    consumed_tokens=exchange.consumed_tokens,
+                    prefixes=self.prefixes,
+                )
+            request = call.key_request = KeyRequest(call.exchange, call.credential, rules, call.gateway_key)
+        return request
+
+    def record_attempt(self, attempt: Attempt, measure: Measure) -> None:
+        """Books a finished attempt (AG-124); cancelled ones are not booked."""
+        key: ProviderKey = attempt.key
+        key.window.record(measure)
+        ids = ((key.id, key.quota),) if key.id else ()
+        self.metrics.record(attempt.candidate.metrics, measure, ids)
+
+
+def refuse_gateway_keys(call: AiCall) -> None:
+    """Without a key table every token in gateway format is unknown (AG-186)."""
+    if call.credential is not None and call.credential.is_gateway_key:
+        raise failure(errors.INVALID_KEY)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Constant parts of the upstream requests of one candidate on one surface."""
+
+    head: RequestHead
+    plan: BodyPlan
+    #: constant start of the ``x-gateway-…`` lines (AG-221)
+    served: bytes

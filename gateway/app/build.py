@@ -1,0 +1,155 @@
+"""Settings → Snapshot: every policy loaded, every action compiled, every problem reported; nothing is swapped here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.actions import ACTIONS
+from gateway.ai.build import GatewayBuilder
+from gateway.policy.action import CompileDeps
+from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
+from gateway.policy.load import PolicyContext, load_policy, load_policy_node, policy_context
+from gateway.policy.model import Phase, Policy
+from gateway.policy.options import PolicyOptions
+from gateway.problems import Problems
+from gateway.snapshot import Endpoint, Snapshot
+
+if TYPE_CHECKING:
+    from gateway.app.parts import Parts
+    from gateway.settings import Settings
+    from gateway.settings.address import Listen
+    from gateway.settings.model import EndpointSettings
+
+
+@dataclass(slots=True)
+class Draft:
+    """A snapshot in the making. ``claims``: keys of the runtime state it uses."""
+
+    problems: list[Problems] = field(default_factory=list)
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    routes: dict[str, dict[str, Endpoint]] = field(default_factory=dict)
+    claims: set[tuple[Any, ...]] = field(default_factory=set)
+
+    @property
+    def failed(self) -> bool:
+        return any(problems.failed for problems in self.problems)
+
+
+class SnapshotBuilder:
+    """Builds snapshots from settings; the parts it hands out survive from one to the next."""
+
+    def __init__(self, parts: Parts, services: Mapping[type, Any]) -> None:
+        self._parts = parts
+        self._services = services
+        self._generation = 0
+
+    def build(self, settings: Settings, addresses: Mapping[str, Listen]) -> tuple[Snapshot | None, list[Problems]]:
+        """The snapshot, or None, and what there is to say. ``addresses``: listener as configured → real address."""
+        draft = Draft()
+        gateways = GatewayBuilder(self._parts, settings)
+        for entry in settings.endpoints:
+            self._endpoint(entry, settings, gateways, draft, addresses)
+        if draft.failed:
+            return None, draft.problems
+        self._parts.runtime.retain(draft.claims)
+        self._generation += 1
+        warnings = tuple(str(problem) for problems in draft.problems for problem in problems)
+        snapshot = Snapshot(
+            generation=self._generation,
+            settings=settings,
+            secrets=self._parts.secrets,
+            endpoints=draft.endpoints,
+            routes=draft.routes,
+            warnings=warnings,
+        )
+        return snapshot, draft.problems
+
+    def _endpoint(
+        self, entry: EndpointSettings, settings: Settings, gateways: GatewayBuilder, draft: Draft,
+        addresses: Mapping[str, Listen],
+    ) -> None:  # fmt: skip
+        context = policy_context(ACTIONS, self._options(entry, settings))
+        policy, problems = _load(entry, context)
+        draft.problems.append(problems)
+        if problems.failed:
+            return
+        deps = CompileDeps(
+            endpoint=entry.id,
+            clock=self._parts.clock,
+            runtime=self._parts.runtime,
+            services={**self._services, GatewayBuilder: gateways},
+        )
+        compiled = compile_policy(policy, ACTIONS, deps) if policy is not None else None
+        if compiled is not None:
+            draft.claims |= compiled.claims
+        endpoint = self._built(entry, compiled, deps, gateways, addresses)
+        draft.endpoints[endpoint.id] = endpoint
+        if entry.listen is not None:
+            draft.routes.setdefault(str(entry.listen), {})[entry.url.host if entry.has_url else "*"] = endpoint
+
+    def _built(
+        self, entry: EndpointSettings, compiled: CompiledPolicy | None, deps: CompileDeps, gateways: GatewayBuilder,
+        addresses: Mapping[str, Listen],
+    ) -> Endpoint:  # fmt: skip
+        phases = compiled.phases if compiled is not None else {}
+        builtin = entry.ai_gateway and not (compiled is not None and compiled.has_ai_gateway)
+        scheme = "https" if entry.tls is not None else entry.url.scheme
+        real = addresses.get(str(entry.listen)) if entry.listen is not None else None
+        url, host, port = str(entry.url), entry.url.host, entry.url.port
+        if not entry.has_url and real is not None:
+            url, host, port = real.url(scheme), real.host, real.port
+        return Endpoint(
+            id=entry.id,
+            name=entry.name,
+            url=url,
+            scheme=scheme,
+            host=host,
+            port=port,
+            request_phase=phases.get(Phase.REQUEST) or empty_phase(Phase.REQUEST, deps),
+            response_phase=phases.get(Phase.RESPONSE),
+            stream_phase=phases.get(Phase.STREAM),
+            connect_phase=phases.get(Phase.TCP),
+            gateway=gateways.shared(entry) if builtin else None,
+            metadata={"metadata": entry.metadata, "description": entry.description},
+        )
+
+    def _options(self, entry: EndpointSettings, settings: Settings) -> PolicyOptions:
+        policy = settings.policy
+        secrets = self._parts.secrets
+
+        def secret_exists(vault: str | None, name: str) -> bool:
+            if vault is not None:
+                return secrets.has(vault, name)
+            try:
+                secrets.get_single(name)
+            except LookupError:
+                return False
+            return True
+
+        return PolicyOptions(
+            require_termination=policy.require_termination,
+            unavailable_absent=policy.unavailable_variables == "absent",
+            available=frozenset(("tls",)) if entry.tls is not None else frozenset(),
+            has_upstream=entry.upstream_url is not None,
+            has_builtin_gateway=entry.ai_gateway,
+            authenticated=entry.gateway_keys == "required",
+            secret_exists=secret_exists,
+            ip_policies=frozenset(policy.id for policy in settings.ip_policies),
+            rate_limit_min_window_s=policy.rate_limit_min_window_s,
+            jwt_require_exp=policy.jwt_require_exp,
+            max_buffered_body_bytes=policy.max_buffered_body_bytes,
+            max_sse_message_bytes=policy.max_sse_message_bytes,
+            http_request_allow_external=policy.http_request_allow_external,
+        )
+
+
+def _load(entry: EndpointSettings, context: PolicyContext) -> tuple[Policy | None, Problems]:
+    source = entry.policy
+    if source is None:
+        return None, Problems(f"<endpoint {entry.name}>")
+    if source.node is not None:
+        problems = Problems(source.file)
+        return load_policy_node(source.node, context, problems), problems
+    return load_policy(source.text, context, file=source.file)

@@ -1,0 +1,127 @@
+"""What lives as long as the process and survives every reload (design rule 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import os
+import ssl
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from gateway.ai.inbound import parse_head
+from gateway.ai.key_metrics import MetricsRegistry
+from gateway.ai.providers import is_refused_address
+from gateway.clock import Clock, SystemClock
+from gateway.policy.action import RuntimeRegistry
+from gateway.upstream.pool import Pool, PoolOptions
+from gateway.upstream.session import RoutedTransport, SessionTransport, build_session
+from gateway.upstream.transport import PoolTransport, Transport
+
+if TYPE_CHECKING:
+    from gateway.secrets.sources import SecretTable
+    from gateway.settings import Settings
+    from gateway.upstream.origin import Origin
+
+
+class RequestIds:
+    """``req_`` ids: unique per process by a random prefix, cheap by a counter."""
+
+    __slots__ = ("_count", "_prefix")
+
+    def __init__(self) -> None:
+        self._prefix = f"req_{os.urandom(8).hex()}"
+        self._count = itertools.count(1)
+
+    def __call__(self) -> str:
+        return f"{self._prefix}{next(self._count):08x}"
+
+
+class Tasks:
+    """The process's background tasks; a task that fails takes the process down, loudly."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs a coroutine beside everything else."""
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def cancel(self) -> None:
+        """Ends them all."""
+        for task in list(self._tasks):
+            task.cancel()
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """Built once by ``build_parts``; closed by ``close``."""
+
+    clock: Clock
+    metrics: MetricsRegistry
+    runtime: RuntimeRegistry
+    pool: Pool
+    session: aiohttp.ClientSession
+    transport: Transport
+    secrets: SecretTable
+    next_id: Callable[[], str]
+    #: names this process in ``x-ai-gateway-hop`` (AG-56)
+    instance_id: str
+    #: makes key ids that mean nothing elsewhere (AG-120)
+    installation_key: bytes
+    tasks: Tasks = field(repr=False)
+
+    async def close(self) -> None:
+        """Ends upstream connections."""
+        self.pool.close()
+        await self.session.close()
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """Certificates are verified against the system's roots and ``ai.ca_file`` (AG-55)."""
+    context = ssl.create_default_context()
+    if settings.ai.ca_file is not None:
+        context.load_verify_locations(cafile=settings.ai.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def build_parts(settings: Settings, *, secrets: SecretTable, installation_key: bytes, tasks: Tasks) -> Parts:
+    """Needs the running loop: connections and timers belong to it."""
+    loop = asyncio.get_running_loop()
+    clock = SystemClock()
+    tls = tls_context(settings)
+    pool = Pool(
+        loop=loop,
+        clock=clock,
+        parse_head=parse_head,
+        options=PoolOptions(tls=tls, connect_timeout_s=settings.ai.connect_timeout_s, refused=is_refused_address),
+    )
+    session = build_session(tls, settings.ai.connect_timeout_s)
+
+    @functools.lru_cache(maxsize=1_024)
+    def proxy_for(origin: Origin) -> str | None:
+        return settings.environment.proxy_for(origin.scheme, origin.host)
+
+    proxied = SessionTransport(session, tasks.spawn, parse_head, proxy_for)
+    return Parts(
+        clock=clock,
+        metrics=MetricsRegistry(clock),
+        runtime=RuntimeRegistry(),
+        pool=pool,
+        session=session,
+        transport=RoutedTransport(PoolTransport(pool, loop), proxied, proxy_for),
+        secrets=secrets,
+        next_id=RequestIds(),
+        instance_id=os.urandom(8).hex(),
+        installation_key=installation_key,
+        tasks=tasks,
+    )

@@ -1,0 +1,238 @@
+"""The life of the process: listen, serve, reload, drain (SV-20 to SV-23).
+
+``run`` reads top to bottom: build everything, accept, wait for a signal, drain. A reload builds a whole new snapshot
+and swaps one pointer; anything invalid keeps the old one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.app.build import SnapshotBuilder
+from gateway.app.notify import Notifier
+from gateway.proxy.handler import Handler, HandlerParts
+from gateway.proxy.server import DataListener, ListenerOptions, inherited_socket, open_socket, real_address
+from gateway.snapshot import Listener, Snapshot, SnapshotRef
+
+if TYPE_CHECKING:
+    import socket
+
+    from gateway.app.parts import Parts
+    from gateway.exchange import Exchange
+    from gateway.problems import Problems
+    from gateway.settings import Settings
+    from gateway.settings.address import Listen
+    from gateway.settings.model import EndpointSettings
+
+log = logging.getLogger("gateway")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class ConfigurationError(Exception):
+    """The gateway cannot start with this configuration; ``problems`` say why."""
+
+    def __init__(self, problems: list[Problems]) -> None:
+        super().__init__("invalid configuration")
+        self.problems = problems
+
+
+@dataclass(slots=True, kw_only=True)
+class ProcessOptions:
+    """``load`` reads the settings again (reload); ``record`` writes one finished exchange; ``services`` are for actions."""
+
+    settings: Settings
+    load: Callable[[], tuple[Settings | None, Problems]]
+    record: Callable[[Exchange], None]
+    services: Mapping[type, Any] = field(default_factory=dict)
+    #: called with the process once it accepts traffic
+    started: Callable[[Process], None] = lambda process: None
+
+
+class Process:
+    """One running gateway."""
+
+    def __init__(self, parts: Parts, options: ProcessOptions) -> None:
+        self._parts = parts
+        self._options = options
+        self.settings = options.settings
+        self._builder = SnapshotBuilder(parts, options.services)
+        self._notifier = Notifier(options.settings.environment.notify_socket)
+        self._stop = asyncio.Event()
+        self._inherited = dict(options.settings.environment.listen_descriptors)
+        self._sockets: dict[str, socket.socket] = {}
+        self.listeners: list[DataListener] = []
+        self.snapshot: SnapshotRef | None = None
+        #: starting, serving, draining
+        self.state = "starting"
+        self._stale: list[str] = []
+
+    # ---- life -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serves until a signal says stop, then drains."""
+        loop = asyncio.get_running_loop()
+        self.snapshot = SnapshotRef(self._first_snapshot())
+        for endpoint in self._listening():
+            await self._listen(endpoint)
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._signalled, number)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        watchdog_s = self.settings.environment.watchdog_s
+        if watchdog_s:
+            self._parts.tasks.spawn(self._watchdog(watchdog_s / 2))
+        self.state = "serving"
+        # what start-up made lives on: the collector need not look at it again (performance.md)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        self._notifier.ready(f"serving {len(self.listeners)} listeners")
+        self._options.started(self)
+        try:
+            await self._stop.wait()
+        finally:
+            await self._drain()
+            for number in (*_SIGNALS, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Begins the drain."""
+        self._stop.set()
+
+    def _signalled(self, number: int) -> None:
+        if self._stop.is_set():
+            log.warning("second signal: ending at once")
+            for listener in self.listeners:
+                for downstream in list(listener.handler.connections):
+                    downstream.abort()
+            return
+        log.info("%s: finishing requests", signal.Signals(number).name)
+        self.stop()
+
+    async def _drain(self) -> None:
+        self.state = "draining"
+        self._notifier.stopping()
+        drain_s = self.settings.ai.drain_timeout_s
+        await asyncio.gather(*(listener.stop(drain_s) for listener in self.listeners))
+
+    async def _watchdog(self, interval_s: float) -> None:
+        while True:
+            self._notifier.alive()
+            await asyncio.sleep(interval_s)
+
+    # ---- configuration --------------------------------------------------------------------------------------------
+
+    def _first_snapshot(self) -> Snapshot:
+        addresses = {}
+        for endpoint in self._listening():
+            assert endpoint.listen is not None
+            sock = self._socket(endpoint.listen)
+            addresses[str(endpoint.listen)] = real_address(sock)
+        snapshot, problems = self._builder.build(self.settings, addresses)
+        if snapshot is None:
+            raise ConfigurationError(problems)
+        self._report(problems)
+        return snapshot
+
+    def reload(self) -> list[Problems]:
+        """Reads everything again; swaps the snapshot if all of it is valid (SV-20). Gives what there is to say."""
+        assert self.snapshot is not None
+        self._notifier.reloading()
+        settings, found = self._options.load()
+        problems = [found]
+        snapshot = None
+        if settings is not None:
+            addresses = {key: real_address(sock) for key, sock in self._sockets.items()}
+            snapshot, built = self._builder.build(settings, addresses)
+            problems += built
+        if snapshot is None:
+            self.snapshot.stale = True
+            log.error("reload failed: the running configuration stays")
+        else:
+            self.snapshot.current = snapshot
+            self.snapshot.stale = False
+            self.settings = snapshot.settings
+            log.info("reloaded: generation %d", snapshot.generation)
+        self._report(problems)
+        self._notifier.ready("serving" if snapshot is not None else "serving an older configuration")
+        return problems
+
+    def _report(self, problems: list[Problems]) -> None:
+        for found in problems:
+            for problem in found:
+                log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
+
+    # ---- listeners ------------------------------------------------------------------------------------------------
+
+    def _listening(self) -> list[EndpointSettings]:
+        """One endpoint per listener: several may share it."""
+        seen: dict[str, EndpointSettings] = {}
+        for endpoint in self.settings.endpoints:
+            if endpoint.listen is not None:
+                seen.setdefault(str(endpoint.listen), endpoint)
+        return list(seen.values())
+
+    def _socket(self, listen: Listen) -> socket.socket:
+        key = str(listen)
+        if key not in self._sockets:
+            self._sockets[key] = self._inherit() or open_socket(listen)
+        return self._sockets[key]
+
+    def _inherit(self) -> socket.socket | None:
+        """The next socket that the service manager opened, in the order of the endpoints (SV-22)."""
+        if not self._inherited:
+            return None
+        descriptor = min(self._inherited)
+        del self._inherited[descriptor]
+        return inherited_socket(descriptor)
+
+    async def _listen(self, endpoint: EndpointSettings) -> None:
+        assert endpoint.listen is not None
+        assert self.snapshot is not None
+        key = str(endpoint.listen)
+        server = self.settings.server
+        parts = HandlerParts(
+            snapshot=self.snapshot,
+            listener=Listener(key),
+            clock=self._parts.clock,
+            next_id=self._parts.next_id,
+            record=self._options.record,
+            fault=report_fault,
+            max_connections=server.max_connections,
+        )
+        tls = None
+        if endpoint.tls is not None:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            tls.load_cert_chain(endpoint.tls.cert_file, endpoint.tls.key_file)
+        listener = DataListener(
+            sock=self._socket(endpoint.listen),
+            handler=Handler(parts),
+            tls=tls,
+            options=ListenerOptions(
+                loop=asyncio.get_running_loop(),
+                spawn=self._parts.tasks.spawn,
+                max_connections=server.max_connections,
+            ),
+        )
+        self.listeners.append(listener)
+        await listener.start()
+        url = listener.address.url("https" if endpoint.tls is not None else "http")
+        log.info("listening on %s (endpoint %s)", url, endpoint.name)
+
+
+def report_fault(error: BaseException, exchange: Exchange | None) -> None:
+    """A bug: logged with its place in the program, never with the values that were at hand."""
+    where = "?"
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        where = f"{code.co_filename.rpartition('/gateway/')[2]}:{traceback.tb_lineno} in {code.co_name}"
+        traceback = traceback.tb_next
+    request_id = exchange.id if exchange is not None else "-"
+    log.error("internal error in request %s: %s at %s", request_id, type(error).__name__, where)

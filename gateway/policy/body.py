@@ -1,0 +1,58 @@
+"""The request body, decoded, for whoever needs it first: an action that reads or changes it, or the AI gateway.
+
+``exchange.body`` keeps it. Decoding is bounded while it runs and happens off the event loop (P14).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway import errors
+from gateway.errors import GatewayError, failure
+from gateway.upstream import decoding
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+
+_IDENTITY = frozenset(("", "identity"))
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def request_body(exchange: Exchange, limit_bytes: int) -> bytes:
+    """At most ``limit_bytes``, before and after decoding; raises GatewayError 3801 with 413, 415 or 400."""
+    if exchange.body is not None:
+        return exchange.body
+    expect = exchange.headers.get("expect")
+    downstream = exchange.downstream
+    if expect is not None and not downstream.body_is_here and exchange.http_version == "HTTP/1.1":
+        if expect[0].lower() == "100-continue":
+            downstream.write(_CONTINUE)
+    codings = exchange.headers.get("content-encoding")
+    raw: bytes = await downstream.read_body(limit_bytes)
+    if codings is not None:
+        raw = await _decoded(raw, codings, limit_bytes)
+        # what is kept is the decoded body: rules and upstreams must not see the old coding
+        exchange.headers.pop("content-encoding", None)
+    exchange.body = raw
+    return raw
+
+
+async def _decoded(raw: bytes, codings: list[str], limit_bytes: int) -> bytes:
+    names = [name.strip().lower() for line in codings for name in line.split(",")]
+    for name in reversed([name for name in names if name not in _IDENTITY]):
+        if name not in decoding.CODINGS:
+            raise _refused(415, f"unsupported content-encoding '{name[:32]}'")
+        try:
+            raw = await asyncio.to_thread(decoding.decode, name, raw, limit_bytes)
+        except decoding.TooLarge:
+            raise _refused(413, f"the decoded body is larger than {limit_bytes} bytes") from None
+        except decoding.DecodeError as error:
+            raise _refused(400, str(error)) from None
+    return raw
+
+
+def _refused(status: int, reason: str) -> GatewayError:
+    error = failure(errors.INVALID_BODY, reason=reason)
+    error.status = status
+    return error
