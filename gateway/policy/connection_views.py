@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.cel.env import BOOL, DYN, INT, STRING, TIMESTAMP, CelType, nullable, object_of
 from gateway.cel.values import Timestamp
-from gateway.policy.lazy import LazyView
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -67,59 +66,72 @@ class TlsView:
             setattr(self, name, getattr(tls, name, None))
 
 
-class ConnectionView(LazyView):
+class ConnectionView:
     """``conn``."""
 
-    __slots__ = (
-        "client_ip", "client_port", "exchange", "geo", "k8s", "server_ip", "server_port", "server_region", "tls", "ts",
-    )  # fmt: skip
+    __slots__ = ("client_ip", "exchange")
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "client_ip": object_of(Address), "client_port": INT, "server_ip": object_of(Address), "server_port": INT,
         "server_region": STRING, "bytes_in": INT, "bytes_out": INT, "ts": object_of(ConnectionTimes),
         "tls": object_of(TlsView), "geo": DYN, "k8s": DYN,
     }  # fmt: skip
-    _members: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "client_ip": lambda view: Address(view.exchange.conn.client_ip),
-        "client_port": lambda view: view.exchange.conn.client_port,
-        "server_ip": lambda view: Address(view.exchange.conn.server_ip),
-        "server_port": lambda view: view.exchange.conn.server_port,
-        "server_region": lambda view: view.exchange.snapshot.settings.server.region,
-        "ts": lambda view: ConnectionTimes(timestamp_of(view.exchange.conn.started_s)),
-        "tls": lambda view: TlsView(view.exchange.conn.tls),
-        "geo": lambda view: None,
-        "k8s": lambda view: None,
-    }
+    #: absent where it may be mentioned at all (TP-130)
+    geo = None
+    k8s = None
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
+        self.client_ip = Address(exchange.conn.client_ip)
 
-    def __getattr__(self, name: str) -> Any:
-        # counters are never kept: they grow while the request is served
-        if name == "bytes_in":
-            return self.exchange.content_length or len(self.exchange.body or b"")
-        if name == "bytes_out":
-            return self.exchange.sent_bytes
-        return super().__getattr__(name)
+    @property
+    def client_port(self) -> int:
+        return self.exchange.conn.client_port
+
+    @property
+    def server_ip(self) -> Address:
+        return Address(self.exchange.conn.server_ip)
+
+    @property
+    def server_port(self) -> int:
+        return self.exchange.conn.server_port
+
+    @property
+    def server_region(self) -> str:
+        region: str = self.exchange.snapshot.settings.server.region
+        return region
+
+    @property
+    def bytes_in(self) -> int:
+        return self.exchange.content_length or len(self.exchange.body or b"")
+
+    @property
+    def bytes_out(self) -> int:
+        return self.exchange.sent_bytes
+
+    @property
+    def ts(self) -> ConnectionTimes:
+        return ConnectionTimes(timestamp_of(self.exchange.conn.started_s))
+
+    @property
+    def tls(self) -> TlsView:
+        return TlsView(self.exchange.conn.tls)
 
 
-class EndpointView(LazyView):
+class EndpointView:
     """``endpoint``."""
 
-    __slots__ = ("addr", "exchange", "host", "id", "port", "protocol", "url")
+    __slots__ = ("addr", "host", "id", "port", "protocol", "url")
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "id": STRING, "url": STRING, "host": STRING, "port": INT, "addr": STRING, "protocol": STRING,
     }  # fmt: skip
-    _members: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "id": lambda view: view.exchange.endpoint.id,
-        "url": lambda view: view.exchange.endpoint.url,
-        "host": lambda view: view.exchange.endpoint.host,
-        "port": lambda view: view.exchange.endpoint.port,
-        "addr": lambda view: f"{view.exchange.endpoint.host}:{view.exchange.endpoint.port}",
-        "protocol": lambda view: view.exchange.endpoint.scheme,
-    }
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
+    def __init__(self, endpoint: Any) -> None:
+        self.id: str = endpoint.id
+        self.url: str = endpoint.url
+        self.host: str = endpoint.host
+        self.port: int = endpoint.port
+        self.addr = f"{self.host}:{self.port}"
+        self.protocol: str = endpoint.scheme
 
 
 class TimeView:

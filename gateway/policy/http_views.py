@@ -6,8 +6,8 @@ strings and cookies are parsed leniently: what a client sends must never fail a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote_plus
 
 from gateway.cel.env import (
@@ -26,7 +26,6 @@ from gateway.cel.env import (
 from gateway.cel.values import Timestamp
 from gateway.headers import HeaderMap, ValueList
 from gateway.policy.cookies import Cookie, request_cookies, response_cookies
-from gateway.policy.lazy import LazyView
 from gateway.policy.user_agent import UserAgent
 
 if TYPE_CHECKING:
@@ -94,47 +93,62 @@ def split_authority(authority: str) -> tuple[str, str, int | None]:
 class Url(str):
     """The normalised full URL with its parts (TP-140, TP-141)."""
 
-    __slots__ = (
-        "authority", "host", "path", "port", "query", "query_params", "raw", "raw_path", "scheme", "uri",
-        "user_password",
-    )  # fmt: skip
+    __slots__ = ("_origin", "_query_params", "_target", "authority", "path", "query", "scheme", "uri")
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "scheme": STRING, "host": STRING, "authority": STRING, "user_password": sensitive(STRING),
         "port": nullable(INT), "path": STRING, "query": sensitive(STRING), "uri": sensitive(STRING),
         "query_params": VALUE_MAP, "raw": sensitive(STRING), "raw_path": STRING,
     }  # fmt: skip
     scheme: str
-    host: str
     authority: str
-    user_password: str
-    port: int | None
     path: str
     query: str
     uri: str
-    query_params: dict[str, ValueList]
-    raw: str
-    raw_path: str
+    _origin: str
+    _target: str
+    _query_params: dict[str, ValueList] | None
 
     @classmethod
     def of(cls, exchange: Exchange) -> Url:
         """From the exchange's current path and query, and the target as received."""
+        path, query = exchange.path, exchange.query
+        uri = f"{path}?{query}" if query else path
         origin = f"{exchange.scheme}://{exchange.host}"
-        uri = f"{exchange.path}?{exchange.query}" if exchange.query else exchange.path
         self = cls(origin + uri)
-        self.scheme = exchange.scheme
-        self.authority = exchange.host
-        self.user_password, self.host, self.port = split_authority(exchange.host)
-        self.path, self.query, self.uri = exchange.path, exchange.query, uri
-        target = exchange.raw_target
-        self.raw = origin + target if target.startswith("/") else target
-        self.raw_path = raw_path(target)
+        self.scheme, self.authority = exchange.scheme, exchange.host
+        self.path, self.query, self.uri = path, query, uri
+        self._origin, self._target = origin, exchange.raw_target
+        self._query_params = None
         return self
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "query_params":
-            raise AttributeError(name)
-        self.query_params = query_values(self.query)
-        return self.query_params
+    @property
+    def host(self) -> str:
+        return split_authority(self.authority)[1]
+
+    @property
+    def port(self) -> int | None:
+        return split_authority(self.authority)[2]
+
+    @property
+    def user_password(self) -> str:
+        return split_authority(self.authority)[0]
+
+    @property
+    def query_params(self) -> dict[str, ValueList]:
+        values = self._query_params
+        if values is None:
+            values = self._query_params = query_values(self.query)
+        return values
+
+    @property
+    def raw(self) -> str:
+        """As received."""
+        return self._origin + self._target if self._target.startswith("/") else self._target
+
+    @property
+    def raw_path(self) -> str:
+        """As received."""
+        return raw_path(self._target)
 
 
 def raw_path(target: str) -> str:
@@ -157,42 +171,90 @@ class RequestTimes:
         self.body_received: Timestamp | None = None
 
 
-class RequestView(LazyView):
-    """``req``."""
+class RequestView:
+    """``req``. ``headers`` and ``method`` are plain slots: most rules read them, and a property costs a call."""
 
-    __slots__ = (
-        "content_encoding", "content_length", "content_type", "cookies", "exchange", "headers", "host", "id",
-        "location", "method", "trailers", "ts", "url", "user_agent", "version",
-    )  # fmt: skip
+    __slots__ = ("_content_type", "_cookies", "_url", "_user_agent", "exchange", "headers", "method")
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "id": STRING, "method": STRING, "version": STRING, "host": STRING, "headers": HEADER_MAP,
         "trailers": HEADER_MAP, "cookies": COOKIE_MAP, "content_type": object_of(ContentType),
         "content_encoding": list_of(STRING), "content_length": nullable(INT), "location": STRING,
         "url": object_of(Url), "user_agent": object_of(UserAgent), "ts": object_of(RequestTimes),
     }  # fmt: skip
-    #: members that follow the headers, the path or the query
-    CHANGING: ClassVar[tuple[str, ...]] = (
-        "content_encoding", "content_type", "cookies", "headers", "host", "location", "url", "user_agent",
-    )  # fmt: skip
-    _members: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "id": lambda view: view.exchange.id,
-        "method": lambda view: view.exchange.method,
-        "version": lambda view: view.exchange.http_version,
-        "host": lambda view: view.exchange.host,
-        "headers": lambda view: view.exchange.headers,
-        "trailers": lambda view: HeaderMap(),
-        "cookies": lambda view: request_cookies(view.headers),
-        "content_type": lambda view: ContentType.of(view.headers),
-        "content_encoding": lambda view: _encodings(view.headers),
-        "content_length": lambda view: view.exchange.content_length,
-        "location": lambda view: view.headers.first("location") or "",
-        "url": lambda view: Url.of(view.exchange),
-        "user_agent": lambda view: UserAgent(view.headers.first("user-agent") or ""),
-        "ts": lambda view: RequestTimes(nanoseconds(view.exchange.started_s)),
-    }
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
+        self.method = exchange.method
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Forgets what was derived from headers, path, query or host (TP-141)."""
+        self.headers = self.exchange.headers
+        self._url: Url | None = None
+        self._cookies: dict[str, list[Cookie]] | None = None
+        self._content_type: ContentType | None = None
+        self._user_agent: UserAgent | None = None
+
+    @property
+    def id(self) -> str:
+        return self.exchange.id
+
+    @property
+    def version(self) -> str:
+        return self.exchange.http_version
+
+    @property
+    def host(self) -> str:
+        return self.exchange.host
+
+    @property
+    def trailers(self) -> HeaderMap:
+        """The HTTP server does not expose them."""
+        return HeaderMap()
+
+    @property
+    def url(self) -> Url:
+        url = self._url
+        if url is None:
+            url = self._url = Url.of(self.exchange)
+        return url
+
+    @property
+    def cookies(self) -> dict[str, list[Cookie]]:
+        cookies = self._cookies
+        if cookies is None:
+            cookies = self._cookies = request_cookies(self.headers)
+        return cookies
+
+    @property
+    def content_type(self) -> ContentType:
+        content_type = self._content_type
+        if content_type is None:
+            content_type = self._content_type = ContentType.of(self.headers)
+        return content_type
+
+    @property
+    def content_encoding(self) -> list[str]:
+        return _encodings(self.headers)
+
+    @property
+    def content_length(self) -> int | None:
+        return self.exchange.content_length
+
+    @property
+    def location(self) -> str:
+        return self.headers.first("location") or ""
+
+    @property
+    def user_agent(self) -> UserAgent:
+        user_agent = self._user_agent
+        if user_agent is None:
+            user_agent = self._user_agent = UserAgent(self.headers.first("user-agent") or "")
+        return user_agent
+
+    @property
+    def ts(self) -> RequestTimes:
+        return RequestTimes(nanoseconds(self.exchange.started_s))
 
 
 def _declared_length(headers: HeaderMap) -> int | None:
@@ -200,30 +262,48 @@ def _declared_length(headers: HeaderMap) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-class ResponseView(LazyView):
-    """``res``: the answer while the response phase may still change it."""
+class ResponseView:
+    """``res``: the answer while the response phase may still change it. Made anew when the answer has changed."""
 
-    __slots__ = (
-        "content_encoding", "content_length", "content_type", "cookies", "head", "headers", "location", "status_code",
-        "trailers",
-    )  # fmt: skip
+    __slots__ = ("_content_type", "_cookies", "headers", "status_code")
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "status_code": INT, "headers": HEADER_MAP, "trailers": HEADER_MAP, "content_type": object_of(ContentType),
         "content_encoding": list_of(STRING), "content_length": nullable(INT), "location": STRING, "cookies": COOKIE_MAP,
     }  # fmt: skip
-    CHANGING: ClassVar[tuple[str, ...]] = (
-        "content_encoding", "content_length", "content_type", "cookies", "headers", "location", "status_code",
-    )  # fmt: skip
-    _members: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "status_code": lambda view: view.head.status,
-        "headers": lambda view: view.head.headers,
-        "trailers": lambda view: HeaderMap(),
-        "content_type": lambda view: ContentType.of(view.headers),
-        "content_encoding": lambda view: _encodings(view.headers),
-        "content_length": lambda view: _declared_length(view.headers),
-        "location": lambda view: view.headers.first("location") or "",
-        "cookies": lambda view: response_cookies(view.headers),
-    }
 
     def __init__(self, head: ResponseHead) -> None:
-        self.head = head
+        self.status_code = head.status
+        self.headers = head.headers
+        self._cookies: dict[str, list[Cookie]] | None = None
+        self._content_type: ContentType | None = None
+
+    @property
+    def trailers(self) -> HeaderMap:
+        """Empty: the head is judged before any trailer can have come."""
+        return HeaderMap()
+
+    @property
+    def cookies(self) -> dict[str, list[Cookie]]:
+        cookies = self._cookies
+        if cookies is None:
+            cookies = self._cookies = response_cookies(self.headers)
+        return cookies
+
+    @property
+    def content_type(self) -> ContentType:
+        content_type = self._content_type
+        if content_type is None:
+            content_type = self._content_type = ContentType.of(self.headers)
+        return content_type
+
+    @property
+    def content_encoding(self) -> list[str]:
+        return _encodings(self.headers)
+
+    @property
+    def content_length(self) -> int | None:
+        return _declared_length(self.headers)
+
+    @property
+    def location(self) -> str:
+        return self.headers.first("location") or ""

@@ -247,20 +247,24 @@ class _PolicyLoader:
         """One program for all; if it does not compile, each alone, so that every error is reported."""
         try:
             program = compile_conjunction(sources, reader.environment)
-        except CelError:
-            self.each_alone(nodes, reader)
+        except CelError as error:
+            if not self.each_alone(nodes, reader):  # only together they are too large
+                reader.cel_error(nodes[error.index], error, EXPRESSION_CODE)
             return None
         for index, node in enumerate(nodes):
             reader.cel_warnings(node, program, index=index)
         return program
 
-    def each_alone(self, nodes: list[Node], reader: PolicyReader) -> None:
-        """Reports what is wrong with each expression."""
+    def each_alone(self, nodes: list[Node], reader: PolicyReader) -> int:
+        """Reports what is wrong with each expression; how many are."""
+        wrong = 0
         for node in nodes:
             try:
                 compile_expression(node.value, reader.environment, expect=BOOL)
             except CelError as error:
                 reader.cel_error(node, error, EXPRESSION_CODE)
+                wrong += 1
+        return wrong
 
     # --- actions -------------------------------------------------------------------------------------------------
 

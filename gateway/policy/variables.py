@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gateway.cel.env import INT, STRING, CelType, nullable
 from gateway.policy.connection_views import ConnectionView, EndpointView, TimeView
 from gateway.policy.http_views import RequestView, ResponseView
-from gateway.policy.lazy import LazyView
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -65,31 +64,69 @@ class ActionsView:
         self.ngrok = ActionResults(results)
 
 
-class Scope(LazyView):
-    """What a compiled expression gets as its argument."""
+class Scope:
+    """What a compiled expression gets as its argument.
+
+    ``__getattr__`` would make every read slow, found members included: the hot members are slots, the others
+    properties.
+    """
 
     __slots__ = (
-        "actions", "ai", "conn", "endpoint", "exchange", "now", "req", "res", "seen", "sse", "time", "vars",
+        "_actions", "_conn", "_endpoint", "_res", "ai", "exchange", "now", "req", "seen", "sse", "vars",
     )  # fmt: skip
-    _members: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "conn": lambda scope: ConnectionView(scope.exchange),
-        "endpoint": lambda scope: EndpointView(scope.exchange),
-        "time": lambda scope: TimeView(scope.now),
-        "req": lambda scope: RequestView(scope.exchange),
-        "res": lambda scope: ResponseView(scope.exchange.response),
-        "actions": lambda scope: ActionsView(scope.exchange.results),
-    }
-    req: RequestView
-    conn: ConnectionView
 
     def __init__(self, exchange: Exchange, now: Callable[[], float]) -> None:
         self.exchange = exchange
         self.now = now
         self.vars = exchange.vars
         self.seen = exchange.secrets_seen
+        self.req = RequestView(exchange)
         #: the message in flight, set by the relay (TP-148); collections of the selection strategies, set by those
         self.sse: StreamMessage | None = None
         self.ai: Any = None
+        self._conn: ConnectionView | None = None
+        self._endpoint: EndpointView | None = None
+        self._res: ResponseView | None = None
+        self._actions: ActionsView | None = None
+
+    @property
+    def conn(self) -> ConnectionView:
+        conn = self._conn
+        if conn is None:
+            conn = self._conn = ConnectionView(self.exchange)
+        return conn
+
+    @property
+    def endpoint(self) -> EndpointView:
+        endpoint = self._endpoint
+        if endpoint is None:
+            endpoint = self._endpoint = EndpointView(self.exchange.endpoint)
+        return endpoint
+
+    @property
+    def time(self) -> TimeView:
+        return TimeView(self.now)
+
+    @property
+    def actions(self) -> ActionsView:
+        actions = self._actions
+        if actions is None:
+            actions = self._actions = ActionsView(self.exchange.results)
+        return actions
+
+    @property
+    def res(self) -> ResponseView:
+        res = self._res
+        if res is None:
+            head = self.exchange.response
+            if head is None:
+                raise LookupError("there is no response")
+            res = self._res = ResponseView(head)
+        return res
+
+    def response_changed(self) -> None:
+        """Forgets the view of the answer."""
+        self._res = None
 
     def secret(self, vault: str, name: str) -> str:
         """``secrets.get(vault, name)``; raises LookupError when there is none (TP-86)."""
@@ -124,10 +161,10 @@ def scope_of(exchange: Exchange, now: Callable[[], float]) -> Scope:
 def request_changed(exchange: Exchange) -> None:
     """After headers, path, query or host of the request changed (TP-141)."""
     if exchange.scope is not None:
-        exchange.scope.req.forget(RequestView.CHANGING)
+        exchange.scope.req.refresh()
 
 
 def response_changed(exchange: Exchange) -> None:
     """After ``exchange.response`` was replaced, or its status or headers changed."""
     if exchange.scope is not None:
-        exchange.scope.forget(("res",))
+        exchange.scope.response_changed()
