@@ -55,15 +55,16 @@ class AnthropicDialect:
         """One page: without ``has_more`` the SDK's pager never stops (lessons 2.4)."""
         return encode(
             {
-                "data": [_entry(model) for model in models],
+                "data": [self.model(model) for model in models],
                 "has_more": False,
                 "first_id": models[0].id if models else None,
                 "last_id": models[-1].id if models else None,
             }
         )
 
-    def model(self, model: ListedModel) -> bytes:
-        return encode(_entry(model))
+    def model(self, model: ListedModel) -> dict[str, Any]:
+        name = model.model.display_name
+        return {"type": "model", "id": model.id, "display_name": name, "created_at": _EPOCH}
 
 
 class MessagesCodec(SurfaceCodec):
@@ -89,7 +90,3 @@ class MessagesCodec(SurfaceCodec):
 def error_type(status: int) -> str:
     """AG-302."""
     return _TYPE_OF.get(status) or ("api_error" if status >= 500 and status != 508 else "invalid_request_error")
-
-
-def _entry(model: ListedModel) -> dict[str, Any]:
-    return {"type": "model", "id": model.id, "display_name": model.display_name, "created_at": _EPOCH}

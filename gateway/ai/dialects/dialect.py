@@ -37,18 +37,25 @@ class Problem(NamedTuple):
     status: int = 0
 
 
+class Named(Protocol):
+    """A model, as far as a list of models shows it: ``entities.Model``."""
+
+    @property
+    def display_name(self) -> str: ...
+
+
 class ListedModel(Protocol):
     """One entry of ``/v1/models`` (AG-65): ``candidates.ListedModel``."""
 
     @property
     def id(self) -> str: ...
     @property
-    def owner(self) -> str:
+    def owned_by(self) -> str:
         """The author, or the provider where none is known."""
         ...
 
     @property
-    def display_name(self) -> str: ...
+    def model(self) -> Named: ...
 
 
 class Dialect(Protocol):
@@ -64,8 +71,8 @@ class Dialect(Protocol):
         """The body of ``GET /v1/models``."""
         ...
 
-    def model(self, model: ListedModel) -> bytes:
-        """The body of ``GET /v1/models/{id}``."""
+    def model(self, model: ListedModel) -> dict[str, Any]:
+        """One entry of that list, the answer to ``GET /v1/models/{id}``."""
         ...
 
 

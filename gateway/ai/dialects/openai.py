@@ -46,10 +46,10 @@ class OpenAiDialect:
         return encode({"error": body})
 
     def models_list(self, models: Sequence[ListedModel]) -> bytes:
-        return encode({"object": "list", "data": [_entry(model) for model in models]})
+        return encode({"object": "list", "data": [self.model(model) for model in models]})
 
-    def model(self, model: ListedModel) -> bytes:
-        return encode(_entry(model))
+    def model(self, model: ListedModel) -> dict[str, Any]:
+        return {"id": model.id, "object": "model", "created": 0, "owned_by": model.owned_by}
 
 
 class ChatCodec(SurfaceCodec):
@@ -122,10 +122,6 @@ class ResponsesCodec(SurfaceCodec):
 def error_type(status: int) -> str:
     """AG-302."""
     return _TYPE_OF.get(status) or ("server_error" if status >= 500 and status != 508 else "invalid_request_error")
-
-
-def _entry(model: ListedModel) -> dict[str, Any]:
-    return {"id": model.id, "object": "model", "created": 0, "owned_by": model.owner}
 
 
 def _is_usage_chunk(event: SseEvent) -> bool:
