@@ -127,17 +127,17 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-level", metavar="LEVEL", help="'debug', 'info', 'warning' or 'error' (default: info)")
 
 
-def _settings(options: argparse.Namespace) -> tuple[Settings, Environment] | None:
+def _settings(options: argparse.Namespace) -> Settings | None:
     """The settings, or None after printing what is wrong with them; warnings are printed as well."""
-    from gateway.settings.environment import read_environment
+    from gateway.settings.environment import forget_secrets, read_environment
     from gateway.settings.load import FLAGS, load_settings
 
     environment = read_environment()
     flags = {name: getattr(options, name, None) for name in FLAGS}
-    watch = _switched(options, "watch", environment)
-    settings, problems = load_settings(flags, environment, watch=watch)
+    settings, problems = load_settings(flags, environment, watch=_switched(options, "watch", environment))
     _print_problems(problems)
-    return None if settings is None else (settings, environment)
+    forget_secrets(environment)
+    return settings
 
 
 def _switched(options: argparse.Namespace, name: str, environment: Environment) -> bool:
@@ -152,35 +152,28 @@ def _print_problems(problems: Problems) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    loaded = _settings(options)
-    if loaded is None:
+    settings = _settings(options)
+    if settings is None:
         return USAGE
-    settings, environment = loaded
-    from gateway import app
-    from gateway.settings.environment import forget_secrets
+    from gateway.app.run import check, serve
 
-    if _switched(options, "check", environment):
-        problems = app.check(settings)
-        _print_problems(problems)
-        if problems.failed:
-            return USAGE
-        for line in describe(settings):
-            print(line)
-        return OK
-    forget_secrets(environment)
-    return app.serve(settings)
+    if not _switched(options, "check", settings.environment):
+        return serve(settings)
+    problems = check(settings)
+    _print_problems(problems)
+    if problems.failed:
+        return USAGE
+    print(*describe(settings), sep="\n")
+    return OK
 
 
 def _demo(options: argparse.Namespace) -> int:
-    loaded = _settings(options)
-    if loaded is None:
+    settings = _settings(options)
+    if settings is None:
         return USAGE
-    settings, environment = loaded
-    from gateway import app
-    from gateway.settings.environment import forget_secrets
+    from gateway.app.run import demo
 
-    forget_secrets(environment)
-    return app.demo(settings)
+    return demo(settings)
 
 
 def _policy_check(options: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -267,11 +267,14 @@ def key_values(text: str) -> Mapping[str, str]:
     return pairs
 
 
-async def keep_fresh(table: SecretTable, *, interval_s: float = REFRESH_S) -> None:
-    """Refreshes a table for as long as it runs. Started once, by the composition root."""
+async def keep_fresh(
+    table: SecretTable, *, changed: Callable[[], None] = lambda: None, interval_s: float = REFRESH_S
+) -> None:
+    """Refreshes a table for as long as it runs; ``changed`` is for the log filter. Started by the composition root."""
     while True:
         await asyncio.sleep(interval_s)
-        await asyncio.to_thread(table.refresh)
+        if await asyncio.to_thread(table.refresh):
+            changed()
 
 
 def build_sources(

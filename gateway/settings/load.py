@@ -94,7 +94,8 @@ def load_settings(
     settings = loader.load()
     if settings is None or loader.problems.failed:
         return None, loader.problems
-    return replace(settings, environment=environment, files=tuple(loader.files), watch=watch), loader.problems
+    settings = replace(settings, environment=environment, files=tuple(loader.files), watch=watch, flags=dict(flags))
+    return settings, loader.problems
 
 
 @dataclass

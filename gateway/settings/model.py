@@ -7,6 +7,7 @@ Invariants
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -222,3 +223,5 @@ class Settings:
     #: what ``--watch`` looks at (SV-20): the configuration and every policy file
     files: tuple[Path, ...] = ()
     watch: bool = False
+    #: what the command line said, to read everything again (SV-20)
+    flags: Mapping[str, str | None] = field(default_factory=dict)

@@ -9,7 +9,6 @@ from types import ModuleType
 
 import pytest
 
-import gateway
 from gateway import __version__
 from gateway.cli.main import build_parser, main
 from gateway.problems import Problems, Severity
@@ -22,7 +21,7 @@ class App(ModuleType):
     """Stands in for the composition root: keeps the settings that it was asked to run."""
 
     def __init__(self) -> None:
-        super().__init__("gateway.app")
+        super().__init__("gateway.app.run")
         self.ran: list[tuple[str, Settings]] = []
         self.problems = Problems("policy.yaml")
         self.failure: BaseException | None = None
@@ -46,8 +45,7 @@ class App(ModuleType):
 def app(monkeypatch: pytest.MonkeyPatch) -> App:
     """The composition root, and an environment without this machine's settings."""
     fake = App()
-    monkeypatch.setitem(sys.modules, "gateway.app", fake)
-    monkeypatch.setattr(gateway, "app", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "gateway.app.run", fake)
     for name in read_environment().variables:
         if name.startswith("GATEWAY_"):
             monkeypatch.delenv(name)

@@ -204,9 +204,9 @@ async def test_keep_fresh_sees_changes(tmp_path: Path) -> None:
     source = await asyncio.to_thread(FileSource, tmp_path)
     table = SecretTable([source])
     await asyncio.to_thread(_write, tmp_path / "v" / "n", "value")
+    changed = asyncio.Event()
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        task = group.create_task(keep_fresh(table, interval_s=0.001))
-        while not table.has("v", "n"):  # noqa: ASYNC110 - nothing signals a file's change
-            await asyncio.sleep(0.001)
+        task = group.create_task(keep_fresh(table, changed=changed.set, interval_s=0.001))
+        await changed.wait()
         task.cancel()
     assert table.get("v", "n") == "value"
