@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gateway.ai.failover import AiGateway
+    from gateway.ai.gateway import AiGateway
     from gateway.policy.compile import CompiledPhase
     from gateway.secrets.sources import SecretTable
     from gateway.settings import Settings

@@ -61,11 +61,13 @@ async def admit(call: AiCall) -> Respond | None:
 def _plan(call: AiCall, request: AiRequest) -> None:
     """Resolves the names to candidates (AG-90); raises the errors of AG-81 and AG-102."""
     gateway = call.gateway
-    plan = call.plan = gateway.universe.plan(request.model, request.models, request.surface, gateway.reach(call))
+    plan = call.plan = gateway.universe.plan(
+        request.model, request.models, request.surface, gateway.reach(call), lambda: gateway.scope_of(call.exchange)
+    )
     error = plan.error
     if error is not None:
         raise error
-    call.candidates = plan.candidates if gateway.strategies is None else gateway.strategies(call, plan)
+    call.candidates = plan.candidates
 
 
 def keys_for(call: AiCall, candidate: Candidate) -> Iterable[ProviderKey]:
@@ -90,10 +92,10 @@ def _evaluate_fields(call: AiCall) -> None:
     gateway = call.gateway
     if not (gateway.headers or gateway.query or gateway.body):
         return
-    scope = gateway.scope_of(call.exchange)
-    call.headers = {name: render(scope) for name, render in gateway.headers.items()}
-    call.query = {name: render(scope) for name, render in gateway.query.items()}
-    call.overrides = encode_overrides({name: evaluate(scope) for name, evaluate in gateway.body.items()})
+    exchange = call.exchange
+    call.headers = {name: text(exchange) for name, text in gateway.headers.items()}
+    call.query = {name: text(exchange) for name, text in gateway.query.items()}
+    call.overrides = encode_overrides({name: value(exchange) for name, value in gateway.body.items()})
 
 
 def _unknown_path(call: AiCall) -> GatewayError:

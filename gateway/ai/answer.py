@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 
 from gateway.ai.measure import Measure
 from gateway.ai.measure import Outcome as Measured
-from gateway.ai.dialects.table import codec_of
-from gateway.ai.usage import Usage, UsageTap, cost, usage_of_body, usage_of_tail
+from gateway.ai.dialects import codec_for
 from gateway.headers import HeaderMap
 from gateway.upstream.relay import Ending
 
 if TYPE_CHECKING:
     from gateway.ai.call import AiCall
-    from gateway.ai.dialects.table import SurfaceCodec
+    from gateway.ai.dialects.dialect import SurfaceCodec
     from gateway.ai.credentials import UpstreamCredential
     from gateway.ai.inbound import InboundHead
-    from gateway.ai.surfaces import Surface
     from gateway.exchange import Attempt, Exchange
     from gateway.upstream.attempt import Held
     from gateway.upstream.relay import Relay, RelayLimits
@@ -37,8 +35,8 @@ class Answer:
     """What ``proxy.commit`` shows to the client. Owns the held upstream answer until it is relayed or abandoned."""
 
     __slots__ = (
-        "_call", "_credential", "_settled", "_usage", "attempt", "codec", "event_stream", "head", "held", "served", "strip_usage",
-        "surface", "tap",
+        "_call", "_credential", "_settled", "attempt", "codec", "event_stream", "head", "held", "served", "strip_usage",
+        "tap",
     )  # fmt: skip
 
     def __init__(self, call: AiCall, attempt: Attempt, held: Held, sent: Sent) -> None:
@@ -50,11 +48,9 @@ class Answer:
         self.held = held
         self.head: InboundHead = held.head  # type: ignore[assignment] # parsed by the same function that the pool was given
         self.served = sent.served
-        self.codec: SurfaceCodec = codec_of(call.surface_of)
+        self.codec: SurfaceCodec = codec_for(call.surface_of)
         self.event_stream = self.head.is_event_stream and 200 <= held.status < 300
-        self.surface: Surface = call.surface_of
-        self.tap = UsageTap(call.surface_of)
-        self._usage: Usage | None = None
+        self.tap = self.codec.usage_tap()
         #: the client did not ask for the usage chunk (AG-244)
         self.strip_usage = sent.injects_usage and self.event_stream
 
@@ -96,11 +92,11 @@ class Answer:
         """The whole body of an answer that is complete; its usage is read on the way."""
         body = self.held.take_held()
         if self.event_stream:
-            self._usage = self.tap.finish(body)
+            self.tap.feed(body)
             if self.strip_usage:
                 body = self.codec.strip_usage(body)
         else:
-            self._usage = usage_of_body(self.surface, body)
+            self.tap.feed_body(body)
         return body
 
     def abandon(self) -> None:
@@ -123,12 +119,17 @@ class Answer:
         if ending not in (Ending.COMPLETE, Ending.CLIENT_GONE, Ending.REFUSED) and not attempt.kind:
             attempt.kind = "timeout" if ending is Ending.IDLE else "stream_error"
             attempt.message = ending.value
-        usage = attempt.usage = call.usage = self._final_usage(relay)
-        if self.tap.problem is not None and not attempt.kind:
+        last = relay.last_payload() if relay is not None else b""
+        if last and not self.event_stream:
+            self.tap.feed_tail(last)
+        usage = attempt.usage = call.usage = self.tap.usage(last)
+        problem = self.codec.stream_problem(last) if self.event_stream else None
+        if problem is not None and not attempt.kind:
             attempt.kind = "stream_error"
-            attempt.message = self.tap.problem.message
+            attempt.message = problem.message
         pricing = attempt.candidate.element.pricing
-        call.cost = cost(usage, pricing.exact) if pricing is not None else None
+        if pricing is not None:
+            call.cost = usage.cost(pricing)
         call.exchange.upstream_wait_s += attempt.completed - (attempt.first_byte or attempt.completed)
         if ending is Ending.CLIENT_GONE:
             return
@@ -145,12 +146,6 @@ class Answer:
             )
         measure.tokens((usage.input, usage.output), (call.estimated_input, 0))
         call.gateway.record_attempt(attempt, measure)
-
-    def _final_usage(self, relay: Relay | None) -> Usage:
-        if self._usage is not None:
-            return self._usage
-        last = relay.last_payload() if relay is not None else b""
-        return self.tap.finish(last) if self.event_stream else usage_of_tail(self.surface, last)
 
 
 def _measured(ending: Ending, status: int, attempt: Attempt) -> Measured:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from gateway import errors
 from gateway.ai.answer import Answer, Sent
 from gateway.ai.credentials import scrub
-from gateway.ai.dialects.dialect import read_problem
-from gateway.ai.dialects.table import codec_of
+from gateway.ai.dialects import codec_for
 from gateway.ai.final import attempt_error
 from gateway.ai.measure import Measure
 from gateway.ai.measure import Outcome as Measured
@@ -44,7 +43,7 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
     held = await gateway.transport.send(
         candidate.provider.target.origin,
         head + body.data,
-        Expectations(codec_of(surface), streaming=body.streams and surface.streams),
+        Expectations(codec_for(surface), streaming=body.streams and surface.streams),
         gateway.options.per_request_timeout_s,
         call.left_s(attempt.sent),
     )
@@ -100,7 +99,7 @@ def _explain(call: AiCall, failure: Failure, credential: UpstreamCredential | No
     spec = attempt_error(failure.status)
     if failure.status in (401, 403) and credential is not None and credential.server_side:
         return spec.code, "upstream rejected the API key"
-    said = call.codec_of(surface).error_message(failure.body) or failure.reason
+    said = codec_for(surface).error_message(failure.body) or failure.reason
     return spec.code, _clean(said, credential)[:_MESSAGE_LIMIT]
 
 

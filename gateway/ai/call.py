@@ -12,12 +12,15 @@ from gateway.ai.final import Outcome
 from gateway.ai.outbound import ClientLines
 
 if TYPE_CHECKING:
-    from gateway.ai.candidates import AccessScope, Plan
+    from decimal import Decimal
+
+    from gateway.ai.candidates import Plan
     from gateway.ai.credentials import ClientCredential, PassthroughRules
     from gateway.ai.entities import Candidate, ProviderKey
     from gateway.ai.gateway import AiGateway
     from gateway.ai.keys import KeyOrder, KeyRequest
     from gateway.ai.outbound import UpstreamQuery
+    from gateway.ai.reach import AccessScope
     from gateway.ai.request import AiRequest
     from gateway.ai.splice import Overrides
     from gateway.ai.surfaces import Surface
@@ -68,8 +71,8 @@ class AiCall:
         #: '' while it runs, then ``success`` or ``error``
         self.status = ""
         self.usage: Usage | None = None
-        #: USD with five places (AG-248); None: price unknown
-        self.cost: str | None = None
+        #: USD (AG-248); None: price unknown
+        self.cost: Decimal | None = None
         self.estimated_input = 0
         self.key_request: KeyRequest | None = None
         #: how the keys of each candidate reached were ordered (AG-280)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway import errors
-from gateway.ai.credentials import KeyPrefixes, PassthroughRules
+from gateway.ai.credentials import PassthroughRules
 from gateway.ai.inbound import served_lines
 from gateway.ai.keys import Keyring, KeyRequest
 from gateway.ai.outbound import RequestHead
@@ -19,22 +19,21 @@ from gateway.ai.splice import BodyPlan, compile_plan
 from gateway.errors import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gateway.ai.call import AiCall
-    from gateway.ai.candidates import Plan, Reach, Universe
+    from gateway.ai.candidates import Universe
     from gateway.ai.entities import Candidate, ProviderKey
     from gateway.ai.key_metrics import MetricsRegistry
     from gateway.ai.measure import Measure
+    from gateway.ai.reach import Reach
     from gateway.ai.surfaces import Surface
     from gateway.clock import Clock
     from gateway.exchange import Attempt, Exchange
     from gateway.upstream.relay import RelayLimits
     from gateway.upstream.transport import Transport
 
-#: evaluates a template over an exchange's scope (gateway.cel.template)
-Render = Callable[[Any], str]
-Evaluate = Callable[[Any], Any]
+#: evaluate an interpolated field of the action for one request
+Render = Callable[["Exchange"], str]
+Evaluate = Callable[["Exchange"], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +66,6 @@ class AiGateway:
     transport: Transport
     metrics: MetricsRegistry
     clock: Clock
-    prefixes: KeyPrefixes
     #: names this process in ``x-ai-gateway-hop`` (AG-56)
     instance_id: str
     #: id of the endpoint it serves
@@ -78,8 +76,6 @@ class AiGateway:
     body: Mapping[str, Evaluate] = field(default_factory=dict)
     #: checks gateway keys (AG-185 to AG-188); raises 401 and 403
     authenticate: Callable[[AiCall], None] = refuse_gateway_keys
-    #: narrows and orders the plan's candidates (AG-100); None: default order
-    strategies: Callable[[AiCall, Plan], Sequence[Candidate]] | None = None
 
     def route(self, candidate: Candidate, surface: Surface) -> Route:
         """What requests for this candidate on this surface share; built at the first one."""
@@ -118,7 +114,7 @@ class AiGateway:
                     call.credential,
                     secrets_seen=exchange.secrets_seen,
                     consumed_tokens=exchange.consumed_tokens,
-                    prefixes=self.prefixes,
+                    prefixes=self.universe.prefixes,
                 )
             request = call.key_request = KeyRequest(call.exchange, call.credential, rules, call.gateway_key)
         return request

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+import orjson
+
 from gateway import errors
-from gateway.ai.dialects.dialect import ModelListing
-from gateway.ai.dialects.table import DIALECTS
+from gateway.ai.dialects import dialect_for
 from gateway.ai.surfaces import MODELS_PATH, Format
 from gateway.errors import failure
 from gateway.headers import HeaderMap
@@ -27,20 +28,17 @@ def is_models_path(path: str) -> bool:
 def answer(call: AiCall) -> Respond:
     """The list or one entry of it, in the caller's dialect: Anthropic's with an ``anthropic-version`` header."""
     anthropic = "anthropic-version" in call.exchange.headers
-    dialect = DIALECTS[Format.ANTHROPIC if anthropic else Format.OPENAI]
-    listed = [
-        ModelListing(entry.id, entry.owned_by, entry.model.display_name)
-        for entry in call.gateway.universe.listed(call.gateway.reach(call), Format.ANTHROPIC.value if anthropic else None)
-    ]
+    dialect = dialect_for(Format.ANTHROPIC if anthropic else Format.OPENAI)
+    listed = call.gateway.universe.listed(call.gateway.reach(call), Format.ANTHROPIC.value if anthropic else None)
     path = call.exchange.path
     if path == MODELS_PATH:
-        body = dialect.models(listed)
+        body = dialect.models_list(listed)
     else:
         wanted = unquote(path[len(_ITEM_PREFIX) :]).lower()
         found = next((entry for entry in listed if entry.id.lower() == wanted), None)
         if found is None:
             raise _not_found(wanted)
-        body = dialect.model(found)
+        body = orjson.dumps(dialect.model(found))
     call.status = "success"
     return Respond(200, HeaderMap.of((("content-type", "application/json"),)), body, run_response_phase=True)
 

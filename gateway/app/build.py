@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.actions import ACTIONS
-from gateway.ai.build import GatewayBuilder
+from gateway.ai.build import AiParts, GatewayBuilder
+from gateway.ai.catalog import load_shipped
 from gateway.policy.action import CompileDeps
 from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
 from gateway.policy.load import PolicyContext, load_policy, load_policy_node, policy_context
 from gateway.policy.model import Phase, Policy
 from gateway.policy.options import PolicyOptions
+from gateway.policy.variables import scope_of
 from gateway.problems import Problems
 from gateway.snapshot import Endpoint, Snapshot
 
@@ -44,11 +46,21 @@ class SnapshotBuilder:
         self._parts = parts
         self._services = services
         self._generation = 0
+        self._ai_parts = AiParts(
+            catalog=load_shipped(),
+            metrics=parts.metrics,
+            transport=parts.transport,
+            clock=parts.clock,
+            instance_id=parts.instance_id,
+            installation_key=parts.installation_key,
+            scope_of=lambda exchange: scope_of(exchange, parts.clock.now),
+            environment=policy_context(ACTIONS).environment(Phase.REQUEST),
+        )
 
     def build(self, settings: Settings, addresses: Mapping[str, Listen]) -> tuple[Snapshot | None, list[Problems]]:
         """The snapshot, or None, and what there is to say. ``addresses``: listener as configured → real address."""
         draft = Draft()
-        gateways = GatewayBuilder(self._parts, settings)
+        gateways = GatewayBuilder(self._ai_parts, settings.ai)
         for entry in settings.endpoints:
             self._endpoint(entry, settings, gateways, draft, addresses)
         if draft.failed:
@@ -111,7 +123,7 @@ class SnapshotBuilder:
             response_phase=phases.get(Phase.RESPONSE),
             stream_phase=phases.get(Phase.STREAM),
             connect_phase=phases.get(Phase.TCP),
-            gateway=gateways.shared(entry) if builtin else None,
+            gateway=gateways.shared(entry.id) if builtin else None,
             metadata={"metadata": entry.metadata, "description": entry.description},
         )
 

@@ -55,6 +55,10 @@ class Tasks:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """The same for work that nobody waits for."""
+        self._tasks.add(self.spawn(work))
+
     def cancel(self) -> None:
         """Ends them all."""
         for task in list(self._tasks):

@@ -86,7 +86,7 @@ class Process:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         watchdog_s = self.settings.environment.watchdog_s
         if watchdog_s:
-            self._parts.tasks.spawn(self._watchdog(watchdog_s / 2))
+            self._parts.tasks.start(self._watchdog(watchdog_s / 2))
         self.state = "serving"
         # what start-up made lives on: the collector need not look at it again (performance.md)
         gc.collect()

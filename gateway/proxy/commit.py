@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway import errors
 from gateway.errors import failure
+from gateway.ai.inbound import header_block
 from gateway.exchange import ResponseHead
 from gateway.policy.action import CloseConnection, Refuse, Respond
 from gateway.policy.engine import run_phase
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _CLIENT_GONE = 499
 
 
-async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Answer, date: Callable[[], bytes]) -> None:
+async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Answer) -> None:
     """Runs the response phase, then sends the answer; returns when its last byte was handed over."""
     if exchange.endpoint.response_phase is None:
         headers = answer.header_block(exchange)
@@ -39,7 +39,7 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Ans
         except BaseException:
             answer.abandon()
             raise
-        headers = respond.header_block(head.headers.lines())
+        headers = header_block(head.headers)
         status, body = head.status, head.body
     if downstream.transport is None:
         answer.abandon()
@@ -62,7 +62,6 @@ async def _through_rules(exchange: Exchange, answer: Answer) -> ResponseHead:
     """``on_http_response`` over the answer's head (TP-45); what it answers itself replaces everything (TP-221)."""
     head = exchange.response = ResponseHead(answer.status, answer.header_map(exchange))
     phase = exchange.endpoint.response_phase
-    exchange.vars = {}
     outcome = run_phase(phase, exchange)
     if inspect.isawaitable(outcome):
         outcome = await outcome

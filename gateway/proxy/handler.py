@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import errors
 from gateway.ai import failover
+from gateway.ai.inbound import header_block
 from gateway.errors import GatewayError, failure
 from gateway.exchange import Exchange, ResponseHead
 from gateway.policy.action import CloseConnection, Forward, Refuse, Respond
@@ -79,7 +80,7 @@ class Handler:
 
     def refuse(self, downstream: Downstream, error: GatewayError) -> None:
         request_id = self._parts.next_id()
-        headers = respond.header_block(respond.error_headers(error, None).lines()) + respond.id_lines(request_id)
+        headers = header_block(respond.error_headers(error, None)) + respond.id_lines(request_id)
         body = respond.error_body(error, "", request_id)
         downstream.write(respond.complete_response(error.status, self._date() + headers, body, keep_alive=False))
 
@@ -113,7 +114,7 @@ class Handler:
         if outcome is None:
             outcome = await self._unhandled(exchange)
         if isinstance(outcome, Forward):
-            await commit_forward(exchange, downstream, outcome.held, self._date)
+            await commit_forward(exchange, downstream, outcome.held)
         elif isinstance(outcome, Respond):
             await self._respond(exchange, downstream, outcome)
         elif isinstance(outcome, Refuse):
@@ -156,7 +157,6 @@ class Handler:
         phase = exchange.endpoint.response_phase
         if phase is None:
             return
-        exchange.vars = {}
         outcome = run_phase(phase, exchange)
         if inspect.isawaitable(outcome):
             outcome = await outcome
@@ -176,7 +176,7 @@ class Handler:
         exchange.status = head.status
         keep_alive = exchange.keep_alive = exchange.keep_alive and not downstream.draining
         body = head.body or b""
-        headers = self._date() + respond.header_block(head.headers.lines()) + respond.id_lines(exchange.id)
+        headers = self._date() + header_block(head.headers) + respond.id_lines(exchange.id)
         exchange.sent_bytes = len(body)
         downstream.write(
             respond.complete_response(

@@ -3,18 +3,15 @@
 Invariants
     1. Every answer carries ``x-gateway-request-id``; the gateway's own carry the same id under the names SDKs read.
     2. ``ngrok-error-code`` is set here only, never taken from an upstream (AG-300, TP-700).
-    3. No header line can be split: values with CR, LF or NUL never get this far (TP-121) and are refused here again.
 """
 
 from __future__ import annotations
 
 import http
-import re
-from collections.abc import Iterable
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from gateway.ai.dialects.table import DIALECTS
+from gateway.ai.dialects import dialect_for
 from gateway.ai.surfaces import path_format
 from gateway.headers import HeaderMap
 
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from gateway.errors import GatewayError
     from gateway.exchange import Exchange
 
-_UNSAFE = re.compile(r"[\r\n\x00]")
 _STATUS_LINES: dict[int, bytes] = {}
 _NO_BODY = frozenset((204, 304))
 SHORT_RETRY_S = 60
@@ -59,16 +55,6 @@ class DateLine:
         return self._line
 
 
-def header_block(lines: Iterable[tuple[str, str]]) -> bytes:
-    """Header lines as bytes, each with its CRLF."""
-    out = []
-    for name, value in lines:
-        if _UNSAFE.search(value) or _UNSAFE.search(name):
-            raise ValueError(f"unsafe value for header {name!r}")
-        out.append(f"{name}: {value}\r\n")
-    return "".join(out).encode("utf-8", "surrogateescape")
-
-
 def error_headers(error: GatewayError, exchange: Exchange | None) -> HeaderMap:
     """Headers of an error answer: code, retry advice for SDKs (AG-178, AG-179, lessons 2.1)."""
     headers = HeaderMap.of(error.headers)
@@ -91,7 +77,7 @@ def error_headers(error: GatewayError, exchange: Exchange | None) -> HeaderMap:
 
 def error_body(error: GatewayError, path: str, request_id: str) -> bytes:
     """The JSON body, in the format of the request's path (AG-300)."""
-    return DIALECTS[path_format(path)].error_body(error, request_id)
+    return dialect_for(path_format(path)).error_body(error, request_id)
 
 
 def id_lines(request_id: str) -> bytes:

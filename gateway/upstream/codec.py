@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from gateway.upstream.sse import SseEvent
@@ -27,7 +27,7 @@ class Codec(Protocol):
     """One surface's event streams."""
 
     #: bytes that occur in the event that ends a stream properly, and in no other event
-    end_marks: tuple[bytes, ...]
+    end_marks: ClassVar[tuple[bytes, ...]]
 
     def first_event_error(self, event: SseEvent) -> str | None:
         """The provider's message if this first event of a stream is an error (AG-262), else None."""

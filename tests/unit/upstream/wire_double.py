@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from gateway.upstream.sse import SseEvent, events_of
 
@@ -78,7 +79,7 @@ def parse_plain_head(raw: bytes, minor: int) -> PlainHead:
 class ChatCodec:
     """The chat surface, as far as the transport needs it."""
 
-    end_marks: tuple[bytes, ...] = (b"[DONE]",)
+    end_marks: ClassVar[tuple[bytes, ...]] = (b"[DONE]",)
 
     def first_event_error(self, event: SseEvent) -> str | None:
         return "boom" if event.data is not None and event.data.startswith(b'{"error"') else None

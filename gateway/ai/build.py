@@ -1,0 +1,180 @@
+"""From configuration to an ``AiGateway``: for a policy's ``ai-gateway`` action, and for the built-in handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.ai.candidates import Limits, Universe
+from gateway.ai.collections import key_environment, model_environment
+from gateway.ai.gateway import AiGateway, AiOptions
+from gateway.ai.keys import KeyOptions, Keyring
+from gateway.ai.strategies import KeyStrategies, ModelStrategies
+from gateway.ai.universe import ProviderSettings, Sources
+from gateway.cel.template import compile_template
+from gateway.upstream.relay import RelayLimits
+
+if TYPE_CHECKING:
+    from gateway.ai.catalog import Catalog
+    from gateway.ai.key_metrics import MetricsRegistry
+    from gateway.cel.env import Environment
+    from gateway.clock import Clock
+    from gateway.exchange import Exchange
+    from gateway.settings.model import AiSettings
+    from gateway.upstream.transport import Transport
+
+#: shared mode (AG-6)
+SHARED_PER_REQUEST_S = 60.0
+SHARED_TOTAL_S = 120.0
+
+
+class Interpolated(Protocol):
+    """A string field with ``${…}`` (``policy.fields.Interpolated``)."""
+
+    def text(self, exchange: Exchange) -> str: ...
+
+
+class Structured(Protocol):
+    """A value with ``${…}`` at any depth (``policy.fields.Structure``)."""
+
+    def value(self, exchange: Exchange) -> Any: ...
+
+
+class ActionSettings(Protocol):
+    """The validated configuration of the ``ai-gateway`` action (AG 1.1)."""
+
+    @property
+    def max_input_tokens(self) -> int | None: ...
+    @property
+    def max_output_tokens(self) -> int | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, Interpolated]]: ...
+    @property
+    def query_params(self) -> Sequence[tuple[str, Interpolated]]: ...
+    @property
+    def body(self) -> Sequence[tuple[str, Structured]]: ...
+    @property
+    def on_error(self) -> str: ...
+    @property
+    def total_timeout(self) -> float: ...
+    @property
+    def per_request_timeout(self) -> float: ...
+    @property
+    def providers(self) -> Sequence[ProviderSettings]: ...
+    @property
+    def only_allow_configured_providers(self) -> bool: ...
+    @property
+    def only_allow_configured_models(self) -> bool: ...
+    @property
+    def model_strategies(self) -> Sequence[str]: ...
+    @property
+    def key_strategies(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AiParts:
+    """What outlives a snapshot and gateways are built on."""
+
+    catalog: Catalog
+    metrics: MetricsRegistry
+    transport: Transport
+    clock: Clock
+    #: names this process in ``x-ai-gateway-hop`` (AG-56)
+    instance_id: str
+    #: makes key ids that mean nothing elsewhere (AG-120)
+    installation_key: bytes
+    scope_of: Callable[[Exchange], Any]
+    #: what key templates and strategies may name besides ``ai`` (AG-9)
+    environment: Environment
+
+
+class GatewayBuilder:
+    """Builds the gateways of one snapshot."""
+
+    def __init__(self, parts: AiParts, settings: AiSettings) -> None:
+        self._parts = parts
+        self._settings = settings
+        self._random = Random(settings.random_seed)
+        self._limits = RelayLimits(
+            idle_s=settings.stream_idle_timeout_s,
+            progress_s=settings.stream_progress_timeout_s,
+            client_write_s=settings.client_write_timeout_s,
+            keepalive_s=settings.stream_keepalive_s,
+        )
+
+    def shared(self, endpoint_id: str) -> AiGateway:
+        """The built-in handler of an endpoint whose policy does not answer (TP-50 (2), AG-6)."""
+        options = self._options(SHARED_PER_REQUEST_S, SHARED_TOTAL_S, shared=True)
+        universe = Universe(self._sources((), endpoint_id))
+        return self._assemble(endpoint_id, options, universe)
+
+    def action(self, config: ActionSettings, endpoint_id: str) -> AiGateway:
+        """The gateway of an ``ai-gateway`` action."""
+        options = self._options(
+            config.per_request_timeout,
+            config.total_timeout,
+            on_error_continue=config.on_error == "continue",
+            max_input_tokens=config.max_input_tokens,
+            max_output_tokens=config.max_output_tokens,
+        )
+        limits = Limits(config.only_allow_configured_providers, config.only_allow_configured_models)
+        environment = model_environment(self._parts.environment, self._random)
+        strategies = ModelStrategies.compile(config.model_strategies, environment, self._parts.catalog)
+        universe = Universe(self._sources(config.providers, endpoint_id), limits, strategies)
+        gateway = self._assemble(endpoint_id, options, universe, config.key_strategies)
+        gateway.headers = {name: value.text for name, value in config.headers}
+        gateway.query = {name: value.text for name, value in config.query_params}
+        gateway.body = {name: value.value for name, value in config.body}
+        return gateway
+
+    def _options(self, per_request_s: float, total_s: float, **changes: Any) -> AiOptions:
+        settings = self._settings
+        return AiOptions(
+            per_request_timeout_s=per_request_s,
+            total_timeout_s=total_s,
+            max_attempts=settings.max_attempts,
+            max_body_bytes=settings.max_body_bytes,
+            uniform_upstream_status=settings.uniform_upstream_status,
+            passthrough=settings.passthrough == "allow",
+            response_headers=settings.response_headers,
+            inject_stream_usage=settings.inject_stream_usage,
+            **changes,
+        )
+
+    def _sources(self, configured: Sequence[ProviderSettings], endpoint_id: str) -> Sources:
+        return Sources(
+            catalog=self._parts.catalog,
+            registry=self._parts.metrics,
+            configured=configured,
+            endpoint_id=endpoint_id,
+        )
+
+    def _assemble(
+        self, endpoint_id: str, options: AiOptions, universe: Universe, key_strategies: Sequence[str] = ()
+    ) -> AiGateway:
+        parts = self._parts
+        environment = parts.environment
+        keyring = Keyring(
+            universe.providers,
+            parts.metrics,
+            KeyOptions(parts.installation_key, cooling=self._settings.key_cooldown),
+            compile_text=lambda text: compile_template(text, environment),
+            scope_of=parts.scope_of,
+            strategies=KeyStrategies.compile(key_strategies, key_environment(environment, self._random)),
+        )
+        return AiGateway(
+            options=options,
+            limits=self._limits,
+            universe=universe,
+            keyring=keyring,
+            transport=parts.transport,
+            metrics=parts.metrics,
+            clock=parts.clock,
+            instance_id=parts.instance_id,
+            endpoint_id=endpoint_id,
+            scope_of=parts.scope_of,
+        )
+
+

@@ -1,0 +1,65 @@
+"""``gateway demo``: the gateway in front of the built-in demo provider, useful without any account.
+
+Official providers whose usual environment variable holds a key work too, but only while nobody else can connect: on
+an address that is not loopback their keys stay out, since the demo asks no caller who it is.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.app.run import serve_process
+from gateway.demo.banner import render_banner
+from gateway.demo.policy import render_policy
+from gateway.demo.server import DemoProvider
+from gateway.secrets.sources import MemorySource
+from gateway.settings.model import PolicySource
+
+if TYPE_CHECKING:
+    from gateway.app.process import Process
+    from gateway.observability.logs import LogSink
+    from gateway.settings import Settings
+
+#: provider id → variables that its own SDK reads, first one wins
+KEY_VARIABLES = {
+    "openai": ("OPENAI_API_KEY",),
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "google": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "deepseek": ("DEEPSEEK_API_KEY",),
+    "groq": ("GROQ_API_KEY",),
+    "moonshotai": ("MOONSHOT_API_KEY",),
+    "openrouter": ("OPENROUTER_API_KEY",),
+}
+_VAULT = "demo"
+
+
+def found_keys(settings: Settings) -> dict[str, str]:
+    """Provider id → key, for the providers whose variable is set."""
+    keys = {}
+    for provider, names in KEY_VARIABLES.items():
+        value = next((value for name in names if (value := settings.environment.get(name))), None)
+        if value is not None:
+            keys[provider] = value
+    return keys
+
+
+async def serve_demo(settings: Settings, sink: LogSink) -> int:
+    """Runs both until a signal ends them."""
+    local = all(endpoint.listen is None or endpoint.listen.loopback for endpoint in settings.endpoints)
+    keys = found_keys(settings) if local else {}
+    async with DemoProvider() as provider:
+        others = {name: f"${{secrets.get('{_VAULT}', '{name}')}}" for name in keys}
+        text = render_policy(f"{provider.url}/v1", others=others)
+        endpoints = tuple(
+            replace(endpoint, policy=PolicySource(file="<demo>", text=text)) for endpoint in settings.endpoints
+        )
+
+        def started(process: Process) -> None:
+            url = process.listeners[0].address.url()
+            banner = render_banner(url, provider_url=provider.url, others=tuple(keys))
+            print(banner, file=sys.stdout, flush=True)
+
+        source = MemorySource({(_VAULT, name): value for name, value in keys.items()})
+        return await serve_process(replace(settings, endpoints=endpoints), sink, started, sources=(source,))

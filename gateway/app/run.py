@@ -1,0 +1,114 @@
+"""What the commands run: ``serve``, ``check`` and ``demo``. Each takes settings and gives an exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from gateway.app.build import SnapshotBuilder
+from gateway.app.parts import Parts, Tasks, build_parts
+from gateway.app.process import ConfigurationError, Process, ProcessOptions
+from gateway.clock import SystemClock
+from gateway.observability.logs import LogSink, connect_logging, json_chosen
+from gateway.observability.mask import Masker
+from gateway.observability.record import build_recorder
+from gateway.problems import Problems
+from gateway.secrets.sources import SecretSource, SecretTable, build_sources, keep_fresh
+from gateway.settings.load import load_settings
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+OK, USAGE = 0, 2
+
+
+def serve(settings: Settings) -> int:
+    """Runs the gateway until a signal ends it."""
+    return _with_log(settings, lambda sink: _serve(settings, sink))
+
+
+def check(settings: Settings) -> Problems:
+    """Everything that would be wrong with running these settings; nothing listens, nothing connects (SV-2)."""
+    found = Problems("<settings>")
+
+    async def build() -> None:
+        async with asyncio.TaskGroup() as group:
+            parts = _parts(settings, Tasks(group))
+            try:
+                _, problems = SnapshotBuilder(parts, {}).build(settings, {})
+            finally:
+                await parts.close()
+        for each in problems:
+            found.extend(each)
+
+    uvloop.run(build())
+    return found
+
+
+def demo(settings: Settings) -> int:
+    """Runs the gateway in front of the built-in demo provider."""
+    from gateway.app.demo import serve_demo
+
+    return _with_log(settings, lambda sink: serve_demo(settings, sink))
+
+
+def _with_log(settings: Settings, work: Callable[[LogSink], Awaitable[int]]) -> int:
+    terminal = sys.stderr.isatty()
+    sink = LogSink(masker=Masker())
+    as_json = json_chosen(settings.log.format, terminal=terminal)
+    handler = connect_logging(sink, json=as_json, level=settings.log.level, colour=terminal)
+
+    async def run() -> int:
+        return await work(sink)
+
+    try:
+        return uvloop.run(run())
+    except ConfigurationError as error:
+        for problems in error.problems:
+            for problem in problems:
+                sink.write_now(f"{problem}\n".encode())
+        return USAGE
+    finally:
+        logging.getLogger().removeHandler(handler)
+        sink.close()
+
+
+async def _serve(settings: Settings, sink: LogSink) -> int:
+    return await serve_process(settings, sink, lambda process: None)
+
+
+async def serve_process(
+    settings: Settings, sink: LogSink, started: Callable[[Process], None], *, sources: Sequence[SecretSource] = ()
+) -> int:
+    """One process from start to drained. ``sources`` are asked for secrets before those of SV-12."""
+    terminal = sys.stderr.isatty()
+    as_json = json_chosen(settings.log.format, terminal=terminal)
+    async with asyncio.TaskGroup() as group:
+        tasks = Tasks(group)
+        parts = _parts(settings, tasks, sources)
+        tasks.start(keep_fresh(parts.secrets))
+        options = ProcessOptions(
+            settings=settings,
+            load=lambda: load_settings(settings.flags, settings.environment, watch=settings.watch),
+            record=build_recorder(sink, SystemClock(), as_json=as_json, colour=terminal),
+            started=started,
+        )
+        try:
+            await Process(parts, options).run()
+        finally:
+            tasks.cancel()
+            await parts.close()
+    return OK
+
+
+def _parts(settings: Settings, tasks: Tasks, first: Sequence[SecretSource] = ()) -> Parts:
+    environment = settings.environment
+    sources = [*first, *build_sources(settings.secrets.dir, environment.credentials_directory, environment.variables)]
+    # a key id only has to be stable while the process lives, until the store brings a lasting one
+    return build_parts(settings, secrets=SecretTable(sources), installation_key=secrets.token_bytes(32), tasks=tasks)
