@@ -87,8 +87,8 @@ def compile_plan(
     params = provider.surfaces.get(surface.key)
     allow = frozenset(params) | {"model"} if params else None
     deny = (candidate.model.unsupported_params if candidate.model else frozenset()) - {"model"}
-    custom = provider.custom or provider.has_base_url_override
-    takes_options = (allow is not None and "stream_options" in allow) if custom else provider.stream_usage
+    lists_options = allow is not None and "stream_options" in allow
+    takes_options = provider.stream_usage if provider.official else lists_options
     cap_members = _CAP_MEMBERS.get(surface.path, ()) if max_output_tokens is not None else ()
     is_openai_chat = surface is CHAT and provider.id == "openai"
     return BodyPlan(
