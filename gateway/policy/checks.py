@@ -1,4 +1,4 @@
-"""What only the whole policy shows: empty, doubled, unreachable, unhandled, unguarded (TP-7, TP-8, TP-17, TP-18)."""
+"""What only the whole policy shows: empty, unreachable, unhandled, unguarded (TP-7, TP-17, TP-18)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ def check_policy(
     """Reports what is wrong with the policy as a whole. ``places``: id of an action → its node."""
     checks = _Checks(policy, root, places, actions, options, problems)
     checks.has_actions()
-    checks.single_actions()
     checks.unreachable()
     checks.unhandled()
     checks.unguarded()
@@ -47,17 +46,6 @@ class _Checks:
         if not any(self.policy.phases.values()) and not self.problems.failed:
             words = "the policy has no action: a policy needs at least one"
             self.problems.error(self.root, "ERR_NGROK_2206", words)
-
-    def single_actions(self) -> None:
-        """TP-8: reported at the second and every later one."""
-        seen: set[str] = set()
-        for action in self.policy.actions():
-            code = self.actions[action.type].single_code
-            if code and action.type in seen:
-                place = self.places[id(action)]
-                words = f"only one '{action.type}' action may appear in a policy, whatever the expressions say"
-                self.problems.error(place.get("type") or place, code, words)
-            seen.add(action.type)
 
     def unreachable(self) -> None:
         """TP-17."""

@@ -46,12 +46,15 @@ _GROUPS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "ja4": (("conn.tls.ja4_fingerprint",), "needs the raw ClientHello, which the TLS library does not show"),
     "k8s": (("conn.k8s",), "exists only with a Kubernetes binding"),
 }
+#: groups that this version can provide at all: it reads no GeoIP databases and no lists of addresses, and a rule
+#: that asks for them must not load just because a path to one is configured (TP-130)
+PROVIDED = frozenset(("tls",))
 _EXCHANGE_FREE = frozenset((Phase.TCP,))
 _ANSWERED = frozenset((Phase.RESPONSE, Phase.STREAM))
 
 
 def unavailable_variables(available: frozenset[str]) -> dict[str, str]:
-    """Variable → reason, for every group that is not ``available`` (``geo asn feed tls``)."""
+    """Variable → reason, for every group that is not ``available`` (``geo asn feed tls``) or not provided."""
     return {name: reason for group, (names, reason) in _GROUPS.items() if group not in available for name in names}
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from gateway.document import Node
 from gateway.errors import INTERPOLATION_FAILED, GatewayError
 from gateway.policy.fields import Interpolated, InterpolatedShape
-from gateway.schema.containers import MapOf, Then
+from gateway.schema.containers import Also, MapOf, Then
 from gateway.schema.reader import Invalid, JsonSchema, Reader, wrong_type
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ HeaderLines: TypeAlias = "Callable[[Exchange], tuple[tuple[str, str], ...]]"
 
 @dataclass(frozen=True, slots=True)
 class HeaderName:
-    """A token, read as lower case. ``refused``: names that may not be used, with 2219."""
+    """A token, read as lower case. ``refused``: names, or beginnings of names, that may not be used (2219)."""
 
     refused: frozenset[str] = NOT_SETTABLE
+    refused_prefixes: tuple[str, ...] = ()
 
     def read(self, node: Node, reader: Reader) -> str | Invalid:
         if not isinstance(node.value, str):
@@ -45,7 +46,7 @@ class HeaderName:
             return reader.error(node, "ERR_NGROK_2208", "is not a valid header name")
         if len(name) > MAX_NAME_BYTES:
             return reader.error(node, "ERR_NGROK_2209", f"a header name must have at most {MAX_NAME_BYTES} bytes")
-        if name in self.refused:
+        if name in self.refused or name.startswith(self.refused_prefixes):
             return reader.error(node, "ERR_NGROK_2219", f"header '{name}' cannot be set or removed")
         return name
 
@@ -54,11 +55,15 @@ class HeaderName:
 
 
 def header_map(
-    *, minimum: int = 0, maximum: int = 10, refused: frozenset[str] = NOT_SETTABLE
-) -> Then[tuple[tuple[str, Interpolated], ...], HeaderFields]:
+    *,
+    minimum: int = 0,
+    maximum: int = 10,
+    refused: frozenset[str] = NOT_SETTABLE,
+    refused_prefixes: tuple[str, ...] = (),
+) -> Also[HeaderFields]:
     """A map of names to interpolated values; a name may stand once, whatever its case."""
     values = Then(InterpolatedShape(coerce=True), _sound_value)
-    return Then(MapOf(values, HeaderName(refused), minimum, maximum), _once)
+    return Also(MapOf(values, HeaderName(refused, refused_prefixes), minimum, maximum), _once)
 
 
 def _sound_value(value: Interpolated, node: Node, reader: Reader) -> Interpolated | Invalid:
@@ -66,14 +71,14 @@ def _sound_value(value: Interpolated, node: Node, reader: Reader) -> Interpolate
     return value if wrong is None else reader.error(node, *wrong)
 
 
-def _once(headers: HeaderFields, node: Node, reader: Reader) -> HeaderFields | Invalid:
-    sound: HeaderFields | Invalid = headers
+def _once(node: Node, reader: Reader) -> bool:
     seen: set[str] = set()
-    for (name, _), entry in zip(headers, node.entries, strict=True):
+    for entry in node.entries:
+        name = entry.name.lower()
         if name in seen:
-            sound = reader.error(entry.key, reader.codes.duplicate, f"header '{name}' is listed twice")
+            reader.error(entry.key, reader.codes.duplicate, f"header '{name}' is listed twice")
         seen.add(name)
-    return sound
+    return len(seen) == len(node.entries)
 
 
 def _wrong_value(text: str) -> tuple[str, str] | None:

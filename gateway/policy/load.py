@@ -114,6 +114,8 @@ class _PolicyLoader:
     def __init__(self, context: PolicyContext, problems: Problems) -> None:
         self.context = context
         self.problems = problems
+        #: types of which a policy may have one, as they were met (TP-8)
+        self.met: set[str] = set()
         #: where each action stands, for the checks
         self.places: dict[int, Node] = {}
 
@@ -296,6 +298,7 @@ class _PolicyLoader:
         spec = self.spec(node, label)
         if spec is None:
             return None
+        self.once(spec, node)
         if phase not in spec.phases:
             allowed = ", ".join(each for each in Phase if each in spec.phases)
             words = f"{label}: action '{spec.type}' is not available in {phase}; it is in {allowed}"
@@ -310,6 +313,13 @@ class _PolicyLoader:
         action = ActionConfig(spec.type, value, node.path, spec.terminates(value))
         self.places[id(action)] = node
         return action
+
+    def once(self, spec: ActionSpec[object], node: Node) -> None:
+        """TP-8: counted over all rules, whatever their expressions and whatever else is wrong."""
+        if spec.single_code and spec.type in self.met:
+            words = f"only one '{spec.type}' action may appear in a policy, whatever the expressions say"
+            self.problems.error(node.get("type") or node, spec.single_code, words)
+        self.met.add(spec.type)
 
     def empty_config(self, node: Node, config: Node | None) -> Node:
         """``config`` omitted or null equals ``{}`` (TP-13)."""

@@ -37,6 +37,11 @@ class PolicyOptions:
     max_buffered_body_bytes: int = 32 << 20
     max_sse_message_bytes: int = 1 << 20
     http_request_allow_external: tuple[str, ...] = ()
+    #: ids and aliases of the catalog's providers in lower case; None: any id may be without a ``base_url`` (AG 1.2)
+    catalog_providers: frozenset[str] | None = None
+    #: ``ai.allow_http_hosts`` (AG-45); (host, port) of the management listener (AG-46)
+    allow_http_hosts: tuple[str, ...] = ()
+    admin_listeners: tuple[tuple[str, int], ...] = ()
 
     def doubts(self, reads: frozenset[str], source: str) -> Iterator[str]:
         """Warnings about an expression: variables that are always absent here, secrets that do not exist (TP-606)."""

@@ -234,6 +234,21 @@ class Then(Generic[T, U]):
 
 
 @dataclass(frozen=True, slots=True)
+class Also(Generic[T]):
+    """A shape and a look at the whole node, which is taken even if parts of it are wrong; False: it reported."""
+
+    shape: Shape[T]
+    look: Callable[[Node, Reader], bool]
+
+    def read(self, node: Node, reader: Reader) -> T | Invalid:
+        value = self.shape.read(node, reader)
+        return value if self.look(node, reader) else INVALID
+
+    def json_schema(self) -> JsonSchema:
+        return self.shape.json_schema()
+
+
+@dataclass(frozen=True, slots=True)
 class Anything:
     """Any value, as plain Python data; every string in it is taken literally."""
 

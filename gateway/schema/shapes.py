@@ -10,12 +10,12 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from gateway.document import Kind, Node
-from gateway.schema.containers import REQUIRED, Anything, Field, ListOf, MapOf, Nullable, OneOf, Record, Then
+from gateway.schema.containers import REQUIRED, Also, Anything, Field, ListOf, MapOf, Nullable, OneOf, Record, Then
 from gateway.schema.reader import INVALID, Invalid, JsonSchema, Reader, Shape, nearest, wrong_type
 from gateway.schema.scalars import Boolean, Duration, Number, Size, Text, Words, duration_text, parse_duration
 
 __all__ = [
-    "INVALID", "REQUIRED", "Field", "Invalid", "JsonSchema", "Reader", "Record", "Shape", "anything", "boolean",
+    "INVALID", "REQUIRED", "Field", "Invalid", "JsonSchema", "Reader", "Record", "Shape", "also", "anything", "boolean",
     "duration", "duration_text", "enum", "field", "integer", "list_of", "map_of", "nearest", "nullable", "number",
     "one_of", "parse_duration", "record", "size", "text", "then", "wrong_type",
 ]  # fmt: skip
@@ -106,6 +106,11 @@ def nullable(shape: Shape[T], default: T | None = None) -> Nullable[T]:
 def then(shape: Shape[T], step: Callable[[T, Node, Reader], U | Invalid]) -> Then[T, U]:
     """A shape, then a conversion that may report and return INVALID."""
     return Then(shape, step)
+
+
+def also(shape: Shape[T], look: Callable[[Node, Reader], bool]) -> Also[T]:
+    """A shape, and a look at the whole node whatever is wrong inside; ``look`` returns False after reporting."""
+    return Also(shape, look)
 
 
 def anything() -> Anything:
