@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import re2
@@ -50,9 +49,8 @@ class Replaced(NamedTuple):
     found: int
 
 
-@lru_cache(maxsize=512)
 def compile_pattern(source: str) -> Pattern:
-    """Compiles and keeps; patterns that come out of interpolation share the cache, which forgets the oldest."""
+    """Compiles; RE2's wrapper keeps the last 128, so that patterns out of interpolation are not compiled each time."""
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MAX_MEMORY
@@ -71,25 +69,27 @@ def compile_pattern(source: str) -> Pattern:
 _REFERENCE = re.compile(rb"\$(?:(\$)|([0-9]+)|([A-Za-z_][A-Za-z0-9_]*))")
 
 
-@lru_cache(maxsize=512)
-def _parts(to: bytes, pattern_names: tuple[tuple[bytes, int], ...], groups: int) -> tuple[Part, ...]:
-    """``$n`` is a group, empty when there is none; ``$$`` is ``$``; ``$name`` a named group, else literal (TP-392)."""
-    names = dict(pattern_names)
+def compile_target(to: str, pattern: Pattern) -> tuple[Part, ...]:
+    """``$n`` is a group, empty when there is none; ``$$`` is ``$``; ``$name`` a named group, else literal (TP-392).
+
+    ``a$1b$$`` → ``(b'a', 1, b'b', b'$')``.
+    """
+    source = to.encode("utf-8", "surrogateescape")
     parts: list[Part] = []
     end = 0
-    for reference in _REFERENCE.finditer(to):
-        parts.append(to[end : reference.start()])
+    for reference in _REFERENCE.finditer(source):
+        parts.append(source[end : reference.start()])
         end = reference.end()
         dollar, digits, name = reference.groups()
         if dollar:
             parts.append(b"$")
         elif digits:
-            number = int(digits) if len(digits) < 6 else groups + 1
-            if number <= groups:
+            number = int(digits) if len(digits) < 6 else pattern.groups + 1
+            if number <= pattern.groups:
                 parts.append(number)
         else:
-            parts.append(names.get(name, reference.group()))
-    parts.append(to[end:])
+            parts.append(pattern.names.get(name, reference.group()))
+    parts.append(source[end:])
     return tuple(part for part in parts if part != b"")
 
 
@@ -98,34 +98,33 @@ def _expand(parts: Sequence[Part], match: Any) -> bytes:
 
 
 def replace_all(
-    pattern: Pattern, to: str, subject: bytes, *, limit_bytes: int, keep: int = 1,
+    pattern: Pattern, target: Sequence[Part], subject: bytes, *, limit_bytes: int, keep: int = 1,
     expired: Callable[[], bool] | None = None,
 ) -> Replaced:  # fmt: skip
     """All matches replaced, from left to right; the first ``keep`` matched texts come along.
 
-    ``expired``: asked now and then, True when the time is over.
+    ``target`` is from ``compile_target``. ``expired``: asked now and then, True when the time is over.
     """
-    parts = _parts(to.encode("utf-8", "surrogateescape"), tuple(pattern.names.items()), pattern.groups)
     pieces: list[bytes] = []
     matches: list[bytes] = []
-    count = end = 0
+    found = end = 0
     size = len(subject)
     for match in pattern.compiled.finditer(subject):
         start, stop = match.span()
         if start == stop and start < len(subject) and subject[start] & 0xC0 == 0x80:
             continue  # an empty match inside a character
-        count += 1
+        found += 1
         if len(matches) < keep:
             matches.append(subject[start:stop])
-        piece = _expand(parts, match)
+        piece = _expand(target, match)
         size += len(piece) - (stop - start)
         if size > limit_bytes:
             raise ReplaceError(f"the result is larger than {limit_bytes} bytes")
-        if expired is not None and count % _STRIDE == 1 and expired():
+        if expired is not None and found % _STRIDE == 1 and expired():
             raise ReplaceError("the replacement took too long")
         pieces += (subject[end:start], piece)
         end = stop
-    if not count:
+    if not found:
         return Replaced(subject, matches, 0)
     pieces.append(subject[end:])
-    return Replaced(b"".join(pieces), matches, count)
+    return Replaced(b"".join(pieces), matches, found)
