@@ -9,17 +9,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.actions import add_headers, custom_response, deny, log, rate_limit, remove_headers, set_vars
+from gateway.actions import (
+    add_headers,
+    ai_gateway,
+    basic_auth,
+    close_connection,
+    custom_response,
+    deny,
+    log,
+    rate_limit,
+    redirect,
+    remove_headers,
+    restrict_ips,
+    set_vars,
+    url_rewrite,
+)
 from gateway.policy.action import ActionSpec
 
 _SPECS: tuple[ActionSpec[Any], ...] = (
     add_headers.SPEC,
+    ai_gateway.SPEC,
+    basic_auth.SPEC,
+    close_connection.SPEC,
     custom_response.SPEC,
     deny.SPEC,
     log.SPEC,
     rate_limit.SPEC,
+    redirect.SPEC,
     remove_headers.SPEC,
+    restrict_ips.SPEC,
     set_vars.SPEC,
+    url_rewrite.SPEC,
 )
 
 #: type → declaration
