@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol
 
 from gateway.ai.credentials import KeyPrefixes
@@ -59,8 +60,8 @@ class Plan:
         self, groups: Sequence[Sequence[Candidate]], rejected: Sequence[Rejection] = (), *, automatic: bool = False,
         selections: Sequence[Any] = (), failure: Callable[[], GatewayError] | None = None,
     ) -> None:  # fmt: skip
-        self.groups = tuple(tuple(group) for group in groups)
-        self.candidates: tuple[Candidate, ...] = tuple(candidate for group in self.groups for candidate in group)
+        self.groups = tuple(map(tuple, groups))
+        self.candidates: tuple[Candidate, ...] = tuple(chain.from_iterable(self.groups))
         self.rejected = tuple(rejected)
         #: one group that the gateway chose itself (AG-101)
         self.automatic = automatic
@@ -173,7 +174,7 @@ class Universe:
                     del self._plans[next(iter(self._plans))]
                 self._plans[key] = plan
         if self._strategies is not None and plan.candidates:
-            self._registry.advance()
+            self._registry.settle()
             return self._strategies.select(plan, source)
         return plan
 

@@ -13,7 +13,7 @@ from math import inf
 from typing import ClassVar, Final
 
 from gateway.ai.measure import Measure
-from gateway.ai.quota import LONGEST_RESET_S, Quota, parse_retry_after
+from gateway.ai.quota import Quota, parse_retry_after
 from gateway.ai.window_metrics import AccountMetrics, GlobalMetrics, Timeline, Window
 from gateway.cel.env import CelType, map_of, object_of
 from gateway.clock import Clock
@@ -87,49 +87,71 @@ class ModelSeries:
 class KeyState:
     """What is known about one key at one upstream model: its quota, and until when it is cooling (AG-131, AG-157)."""
 
-    __slots__ = ("_queued_s", "_registry", "cool_until_s", "quota")
+    __slots__ = ("_queued_s", "_registry", "_unsettled", "cool_until_s", "quota")
 
     def __init__(self, registry: MetricsRegistry) -> None:
         self._registry = registry
         self._queued_s = inf
+        self._unsettled = False
         self.quota = Quota(registry.clock.monotonic)
         #: monotonic; 0.0 when it never cooled
         self.cool_until_s = 0.0
 
     def observe(self, status: int, headers: HeaderMap) -> None:
         """The head of one upstream response: quota headers, and whether the key has to cool."""
-        now_unix_s = self._registry.clock.now()
-        self.quota.observe(headers, status, now_unix_s)
+        registry = self._registry
+        now_s, now_unix_s = registry.clock.monotonic(), registry.clock.now()
+        if self.quota.observe(headers, status, now_s, now_unix_s) and not self._unsettled:
+            self._unsettled = True
+            registry.unsettled.append(self)
         if status in (401, 403, 429):
-            self._cool(status, headers, now_unix_s)
-        self._queue()
+            self.cool_until_s = self._cools_until_s(status, headers, now_s, now_unix_s)
 
-    def _cool(self, status: int, headers: HeaderMap, now_unix_s: float) -> None:
-        now_s = self._registry.clock.monotonic()
-        until_s = now_s + COOLING_S
+    def _cools_until_s(self, status: int, headers: HeaderMap, now_s: float, now_unix_s: float) -> float:
+        """The newest answer knows best."""
         if status == 429:
             wait_s = parse_retry_after(headers, now_unix_s)
-            reset_s = self.quota.exhausted_reset_s()
             if wait_s is not None:
-                until_s = now_s + wait_s
-            elif reset_s is not None:
-                until_s = min(reset_s, now_s + LONGEST_RESET_S)
-        self.cool_until_s = until_s  # the newest answer knows best
+                return now_s + wait_s
+            self.quota.settle(now_s)
+            reset_s = self.quota.exhausted_reset_s()
+            if reset_s is not None:
+                return reset_s
+        return now_s + COOLING_S
 
-    def _queue(self) -> None:
+    def settle(self, now_s: float) -> None:
+        """Lets what was observed, and resets that have passed, take effect."""
+        self._unsettled = False
+        self.quota.settle(now_s)
         due_s = self.quota.due_s
         if due_s < self._queued_s:
             self._queued_s = due_s
             self._registry.remind(due_s, self)
 
     def wake(self, due_s: float, now_s: float) -> None:
-        """A reminder came: resets that have passed take effect."""
-        if due_s != self._queued_s:
-            return  # an earlier reminder has replaced this one
-        self._queued_s = inf
-        if self.quota.due_s <= now_s:
-            self.quota.expire(now_s)
-        self._queue()
+        """A reminder came."""
+        if due_s == self._queued_s:  # else an earlier reminder has replaced this one
+            self._queued_s = inf
+            self.settle(now_s)
+
+
+class KeyWindow(Window):
+    """``k.error_rate`` over all models: outcomes only. Sees to the timeline itself."""
+
+    __slots__ = ("_registry",)
+
+    def __init__(self, registry: MetricsRegistry, provider: str) -> None:
+        super().__init__(registry.timeline, provider, "")
+        self._registry = registry
+
+    def record(self, measure: Measure) -> None:
+        """One attempt."""
+        self._registry.advance()
+        super().record(measure)
+
+    def _fold(self) -> None:
+        self._current.fold_outcomes(self._waiting)
+        self._waiting.clear()
 
 
 class KeySeries:
@@ -139,7 +161,7 @@ class KeySeries:
 
     def __init__(self, registry: MetricsRegistry, provider: str) -> None:
         self._registry = registry
-        self.window = Window(registry.timeline, provider, "")
+        self.window = KeyWindow(registry, provider)
         self.states: dict[str, KeyState] = {}
 
     def state(self, upstream_model: str) -> KeyState:
@@ -154,11 +176,16 @@ class KeySeries:
 class MetricsRegistry:
     """Every window and every key state of the installation."""
 
-    __slots__ = ("_keys", "_models", "_passed_through", "_reminders", "_sequence", "clock", "key_windows", "timeline")
+    __slots__ = (
+        "_keys", "_models", "_passed_through", "_reminders", "_sequence", "clock", "key_windows", "timeline",
+        "unsettled",
+    )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.timeline = Timeline(clock)
+        #: states with observations that nobody has read
+        self.unsettled: list[KeyState] = []
         #: how many ``KeyMetrics`` exist
         self.key_windows = 0
         self._models: dict[tuple[str, str], ModelSeries] = {}
@@ -190,10 +217,19 @@ class MetricsRegistry:
         return series
 
     def advance(self) -> float:
-        """Lets time take effect on everything that expressions read; gives the monotonic now."""
+        """Moves the windows to the present; gives the monotonic now."""
         now_s = self.clock.monotonic()
         if now_s >= self.timeline.next_s:
             self.timeline.advance(now_s)
+        return now_s
+
+    def settle(self) -> float:
+        """Brings everything that expressions read up to date, quotas included; gives the monotonic now."""
+        now_s = self.advance()
+        if self.unsettled:
+            states, self.unsettled = self.unsettled, []
+            for state in states:
+                state.settle(now_s)
         reminders = self._reminders
         while reminders and reminders[0][0] <= now_s:
             due_s, _, state = heapq.heappop(reminders)
@@ -201,7 +237,7 @@ class MetricsRegistry:
         return now_s
 
     def remind(self, due_s: float, state: KeyState) -> None:
-        """Calls ``state.wake`` at the first ``advance`` after ``due_s``."""
+        """Calls ``state.wake`` at the first ``settle`` after ``due_s``."""
         self._sequence += 1
         heapq.heappush(self._reminders, (due_s, self._sequence, state))
 

@@ -231,16 +231,26 @@ class Keyring:
         return (*ready, *cooling), tuple(key.id for key in cooling)
 
     def _chosen(self, choice: KeyChoice, request: KeyRequest, dropped: tuple[Dropped, ...]) -> KeyOrder:
-        """AG-126, AG-127."""
-        if self._strategies is None or not choice.keys:
+        """AG-126, AG-127. While no number changes that a repeatable strategy may see, its decision stands."""
+        self._registry.settle()
+        strategies = self._strategies
+        if strategies is None or not choice.keys:
             return KeyOrder((), dropped=dropped, failure=(NO_API_KEY, {}))
-        keys, selections = self._strategies.select(choice, lambda: self._scope_of(request.exchange))
+        version = choice.version()
+        if choice.stamp == version:
+            known: KeyOrder = choice.known
+            return known
+        keys, selections = strategies.select(choice, lambda: self._scope_of(request.exchange))
         if keys:
-            return KeyOrder(keys, selections=selections, dropped=dropped)
-        reasons = [selection.error for selection in selections if selection.error]
-        reason = reasons[-1] if reasons else "no strategy selected a key"
-        failure = (KEY_SELECTION_FAILED, {"reason": reason})
-        return KeyOrder((), selections=selections, dropped=dropped, failure=failure)
+            order = KeyOrder(keys, selections=selections, dropped=dropped)
+        else:
+            reasons = [selection.error for selection in selections if selection.error]
+            reason = reasons[-1] if reasons else "no strategy selected a key"
+            failure = (KEY_SELECTION_FAILED, {"reason": reason})
+            order = KeyOrder((), selections=selections, dropped=dropped, failure=failure)
+        if strategies.repeatable:
+            choice.known, choice.stamp = order, version
+        return order
 
     def _interpolated(
         self, candidate: Candidate, prepared: CandidateKeys, request: KeyRequest, now_s: float

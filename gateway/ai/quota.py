@@ -1,12 +1,14 @@
 """What a provider says about a key's remaining quota, and when that stops being true.
 
-Pure: readings of the clock are arguments. One ``Quota`` per (provider, key, upstream model), updated in place and
-read directly by expressions.
+Pure: readings of the clock are arguments. One ``Quota`` per (provider, key, upstream model), read directly by
+expressions. The head of a response is only kept (``observe``); ``settle`` reads it before somebody looks, so that an
+installation without strategies does not parse headers, and answers that repeat themselves are parsed once.
 
 Invariants
     1. Unparsable header values change nothing.
     2. No reading outlives its reset, nor ``LONGEST_RESET_S``: a key is never written off because of one odd header.
-    3. ``due_s`` is the earliest moment at which ``expire`` has something to do.
+    3. After ``settle``, ``due_s`` is the earliest moment at which ``settle`` has something to do again.
+    4. ``version`` grows whenever a visible value changes.
 Source: ai-gateway.md AG-121, AG-130, AG-131, AG-178; lessons.md P16, P40.
 """
 
@@ -17,7 +19,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import inf
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from gateway.cel.env import DOUBLE, INT, CelType, nullable
 from gateway.headers import HeaderMap
@@ -31,7 +33,7 @@ _FORECAST_SPAN_S: Final = 60.0
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3_600.0}
 _GO_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _GO_DURATION: Final = re.compile(rf"(?:{_GO_PART.pattern})+")
-_NUMBER: Final = re.compile(r"\d{1,18}(?:\.\d{1,9})?")
+_NUMBER: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,9})?")
 
 
 def parse_count(text: str | None) -> int | None:
@@ -43,7 +45,7 @@ def parse_count(text: str | None) -> int | None:
 
 def parse_reset(text: str | None, now_unix_s: float) -> float | None:
     """Seconds from now: ``"6m0s"``, ``"120ms"`` (Go), ``"1.5"`` (seconds), ``"2026-08-01T12:00:00Z"`` (RFC 3339)."""
-    if not text:
+    if not text or len(text) > 64 or not text.isprintable():
         return None
     if _NUMBER.fullmatch(text):
         return _bounded(float(text))
@@ -53,7 +55,7 @@ def parse_reset(text: str | None, now_unix_s: float) -> float | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return _bounded((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now_unix_s)
+    return _bounded(_unix_s(moment) - now_unix_s)
 
 
 def parse_retry_after(headers: HeaderMap, now_unix_s: float) -> float | None:
@@ -70,27 +72,102 @@ def parse_retry_after(headers: HeaderMap, now_unix_s: float) -> float | None:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return _bounded((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now_unix_s)
+    return _bounded(_unix_s(moment) - now_unix_s)
+
+
+def _unix_s(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), LONGEST_RESET_S)
 
 
+class _Names(NamedTuple):
+    """Header names of one kind of quota, ``openai`` and ``anthropic``."""
+
+    remaining: tuple[str, str]
+    limit: tuple[str, str]
+    reset: tuple[str, str]
+
+
+_REQUESTS: Final = _Names(
+    ("x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining"),
+    ("x-ratelimit-limit-requests", "anthropic-ratelimit-requests-limit"),
+    ("x-ratelimit-reset-requests", "anthropic-ratelimit-requests-reset"),
+)
+_TOKENS: Final = _Names(
+    ("x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining"),
+    ("x-ratelimit-limit-tokens", "anthropic-ratelimit-tokens-limit"),
+    ("x-ratelimit-reset-tokens", "anthropic-ratelimit-tokens-reset"),
+)
+
+
+class _Seen(NamedTuple):
+    """The head of a response and when it came."""
+
+    headers: HeaderMap
+    now_s: float
+    now_unix_s: float
+
+
 class _Gauge:
-    """One remaining value over time: when it resets and how fast it falls."""
+    """One kind of quota over time: what is left, when it resets, how fast it falls."""
 
-    __slots__ = ("_marked", "_marked_s", "_older", "_older_s", "remaining", "reset_s", "seen_s")
+    __slots__ = (
+        "_count_texts", "_counts", "_marked", "_marked_s", "_names", "_older", "_older_s", "_reset_text",
+        "_resets_in_s", "limit", "remaining", "reset_s", "seen", "seen_s",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, names: _Names) -> None:
+        self._names = names
+        self.limit: int | None = None
         self.remaining: int | None = None
         #: monotonic; ``inf`` when nothing is pending
         self.reset_s = inf
         self.seen_s = 0.0
+        #: not read yet
+        self.seen: _Seen | None = None
+        self._count_texts: tuple[str | None, str | None] = (None, None)
+        self._counts: tuple[int | None, int | None] = (None, None)
+        self._reset_text: str | None = None
+        self._resets_in_s: float | None = None
         self._older = self._marked = 0
         self._older_s = self._marked_s = 0.0
 
-    def see(self, remaining: int, reset_in_s: float | None, now_s: float) -> None:
+    def notice(self, seen: _Seen) -> bool:
+        """Keeps a head that says something about this kind."""
+        headers, names = seen.headers, self._names
+        remaining, limit = _text(headers, names.remaining), _text(headers, names.limit)
+        if remaining is None and limit is None:
+            return False
+        if self.seen is not None and (parse_count(remaining) is None or parse_count(limit) is None):
+            self.read()  # the new head does not tell all that the kept one does
+        self.seen = seen
+        return True
+
+    def read(self) -> None:
+        """Takes in the head that was kept."""
+        seen = self.seen
+        if seen is None:
+            return
+        self.seen = None
+        texts = (_text(seen.headers, self._names.remaining), _text(seen.headers, self._names.limit))
+        if texts != self._count_texts:
+            self._count_texts = texts
+            self._counts = (parse_count(texts[0]), parse_count(texts[1]))
+        remaining, limit = self._counts
+        if limit is not None:
+            self.limit = limit
+        if remaining is not None:
+            reset = _text(seen.headers, self._names.reset)
+            if reset != self._reset_text or (reset is not None and "T" in reset):  # a moment, not a duration
+                self._reset_text = reset
+                self._resets_in_s = parse_reset(reset, seen.now_unix_s)
+            self.set(remaining, self._resets_in_s, seen.now_s)
+
+    def set(self, remaining: int, resets_in_s: float | None, now_s: float) -> None:
+        """A new reading."""
         before = self.remaining
         if before is None or remaining > before:  # a new window: what was consumed before it says nothing
             self._older = self._marked = remaining
@@ -100,13 +177,15 @@ class _Gauge:
             self._marked, self._marked_s = remaining, now_s
         self.remaining = remaining
         self.seen_s = now_s
-        self.reset_s = now_s + (DEFAULT_RESET_S if reset_in_s is None else reset_in_s)
+        self.reset_s = now_s + (DEFAULT_RESET_S if resets_in_s is None else resets_in_s)
 
-    def forget(self, remaining: int | None) -> None:
-        self.remaining = remaining
-        self.reset_s = inf
-        self._older = self._marked = remaining or 0
-        self._older_s = self._marked_s = self.seen_s
+    def expire(self, now_s: float) -> None:
+        """After the reset a remaining value becomes the limit if known, else unknown."""
+        if self.reset_s <= now_s:
+            self.remaining = self.limit
+            self.reset_s = inf
+            self._older = self._marked = self.limit or 0
+            self._older_s = self._marked_s = now_s
 
     def exhausted_in_s(self, now_s: float) -> float:
         """Seconds until nothing remains at the present rate; ``inf`` when the reset comes first or nothing falls."""
@@ -121,12 +200,17 @@ class _Gauge:
         return max(end_s - now_s, 0.0) if end_s < self.reset_s else inf
 
 
+def _text(headers: HeaderMap, names: tuple[str, str]) -> str | None:
+    values = headers.get(names[0]) or headers.get(names[1])
+    return values[0] if values else None
+
+
 class Quota:
     """``k.quota``: counts or None (unknown)."""
 
     __slots__ = (
-        "_clock", "_requests", "_tokens", "due_s",
-        "limit_requests", "limit_tokens", "remaining_requests", "remaining_tokens",
+        "_clock", "_requests", "_tokens", "due_s", "limit_requests", "limit_tokens", "remaining_requests",
+        "remaining_tokens", "version",
     )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "remaining_requests": nullable(INT),
@@ -138,10 +222,11 @@ class Quota:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._requests = _Gauge()
-        self._tokens = _Gauge()
+        self._requests = _Gauge(_REQUESTS)
+        self._tokens = _Gauge(_TOKENS)
         #: monotonic moment of the next change without a request; ``inf`` when none is pending
         self.due_s = inf
+        self.version = 0
         self.remaining_requests: int | None = None
         self.remaining_tokens: int | None = None
         self.limit_requests: int | None = None
@@ -154,61 +239,41 @@ class Quota:
         soonest = min(self._requests.exhausted_in_s(now_s), self._tokens.exhausted_in_s(now_s))
         return None if soonest == inf else soonest
 
-    def observe(self, headers: HeaderMap, status: int, now_unix_s: float) -> None:
-        """Reads both header families of one response (AG-130); a 429 without them means no requests (AG-131)."""
-        seen = self._observe_requests(headers, now_unix_s)
-        seen = self._observe_tokens(headers, now_unix_s) or seen
-        if not seen and status == 429:
-            wait_s = parse_retry_after(headers, now_unix_s)
-            self._requests.see(0, wait_s, self._clock())
-            self.remaining_requests = 0
-        elif not seen:
-            return
-        self.due_s = min(self._requests.reset_s, self._tokens.reset_s)
+    def observe(self, headers: HeaderMap, status: int, now_s: float, now_unix_s: float) -> bool:
+        """One response: both header families (AG-130); a 429 without them means no requests (AG-131).
 
-    def _observe_requests(self, headers: HeaderMap, now_unix_s: float) -> bool:
-        limit = _count(headers, "x-ratelimit-limit-requests", "anthropic-ratelimit-requests-limit")
-        remaining = _count(headers, "x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining")
-        if limit is not None:
-            self.limit_requests = limit
-        if remaining is not None:
-            names = ("x-ratelimit-reset-requests", "anthropic-ratelimit-requests-reset")
-            self._requests.see(remaining, _reset(headers, names, now_unix_s), self._clock())
-            self.remaining_requests = remaining
-        return limit is not None or remaining is not None
+        True if ``settle`` has something to read.
+        """
+        seen = _Seen(headers, now_s, now_unix_s)
+        noticed = self._requests.notice(seen)
+        noticed = self._tokens.notice(seen) or noticed
+        if not noticed and status == 429:
+            self._requests.read()
+            self._requests.set(0, parse_retry_after(headers, now_unix_s), now_s)
+            return True
+        return noticed
 
-    def _observe_tokens(self, headers: HeaderMap, now_unix_s: float) -> bool:
-        limit = _count(headers, "x-ratelimit-limit-tokens", "anthropic-ratelimit-tokens-limit")
-        remaining = _count(headers, "x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining")
-        if limit is not None:
-            self.limit_tokens = limit
-        if remaining is not None:
-            names = ("x-ratelimit-reset-tokens", "anthropic-ratelimit-tokens-reset")
-            self._tokens.see(remaining, _reset(headers, names, now_unix_s), self._clock())
-            self.remaining_tokens = remaining
-        return limit is not None or remaining is not None
-
-    def expire(self, now_s: float) -> None:
-        """After a reset a remaining value becomes the limit if known, else unknown (AG-131)."""
-        if self._requests.reset_s <= now_s:
-            self.remaining_requests = self.limit_requests
-            self._requests.forget(self.remaining_requests)
-        if self._tokens.reset_s <= now_s:
-            self.remaining_tokens = self.limit_tokens
-            self._tokens.forget(self.remaining_tokens)
-        self.due_s = min(self._requests.reset_s, self._tokens.reset_s)
+    def settle(self, now_s: float) -> None:
+        """Brings the visible values up to date: heads that were kept, resets that have passed."""
+        requests, tokens = self._requests, self._tokens
+        requests.read()
+        tokens.read()
+        requests.expire(now_s)
+        tokens.expire(now_s)
+        self.due_s = min(requests.reset_s, tokens.reset_s)
+        if (
+            self.remaining_requests != requests.remaining
+            or self.remaining_tokens != tokens.remaining
+            or self.limit_requests != requests.limit
+            or self.limit_tokens != tokens.limit
+        ):
+            self.version += 1
+            self.remaining_requests = requests.remaining
+            self.remaining_tokens = tokens.remaining
+            self.limit_requests = requests.limit
+            self.limit_tokens = tokens.limit
 
     def exhausted_reset_s(self) -> float | None:
-        """Monotonic moment when the last exhausted quota resets; None while none is exhausted."""
+        """Monotonic moment when the last exhausted quota resets; None while none is exhausted. After ``settle``."""
         resets = [g.reset_s for g in (self._requests, self._tokens) if g.remaining == 0 and g.reset_s < inf]
         return max(resets) if resets else None
-
-
-def _count(headers: HeaderMap, name: str, other: str) -> int | None:
-    values = headers.get(name) or headers.get(other)
-    return parse_count(values[0]) if values else None
-
-
-def _reset(headers: HeaderMap, names: tuple[str, str], now_unix_s: float) -> float | None:
-    values = headers.get(names[0]) or headers.get(names[1])
-    return parse_reset(values[0], now_unix_s) if values else None

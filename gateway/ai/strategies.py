@@ -31,10 +31,16 @@ DEFAULT_KEYS: Final = "ai.keys"
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """One compiled entry. ``only_ai``: reads nothing but ``ai``; ``constant``: and nothing that changes, either."""
+    """One compiled entry.
+
+    ``proven``: certainly a list of elements. ``only_ai``: reads nothing but ``ai``. ``repeatable``: the same numbers
+    give the same result. ``constant``: reads no numbers.
+    """
 
     program: Program
+    proven: bool
     only_ai: bool
+    repeatable: bool
     constant: bool
 
     @property
@@ -50,9 +56,13 @@ def compile_strategy(source: str, environment: Environment, element: type[Model]
         message = f"Expression '{source}' must return an {name} or []{name}, got {program.type}."
         raise program.layout.error(CelTypeError, 0, message)
     only_ai = all(name == "ai" or name.startswith("ai.") for name in program.reads)
-    # metrics are reached through macro variables, which ``reads`` does not list
-    live = "metrics" in source or "\\" in source or element is ProviderKey
-    return Strategy(program, only_ai, only_ai and program.pure and not live)
+    kind = program.type
+    proven = kind.is_exactly(Kind.LIST) and kind.item.host is element and not kind.item.nullable
+    # members are reached through macro variables, which ``reads`` does not list; a backslash may hide a name
+    hidden = "\\" in source
+    repeatable = only_ai and program.pure and not hidden and "exhausted_in_s" not in source
+    constant = repeatable and "metrics" not in source and element is Model
+    return Strategy(program, proven, only_ai, repeatable, constant)
 
 
 def _may_be(kind: CelType, element: type[Any]) -> bool:
@@ -61,22 +71,28 @@ def _may_be(kind: CelType, element: type[Any]) -> bool:
     return kind.kind is Kind.DYN or (kind.kind is Kind.OBJECT and kind.host is element)
 
 
+#: a tuple: a union would be built anew for every check
+_LISTS: Final = (list, tuple)
+
+
 class WrongResult(Exception):  # noqa: N818 - a decision (AG-102), not a fault of this code
     """A strategy returned something else; the argument is the type's name."""
 
 
-def _elements(result: Any, element: type[Any]) -> list[Any]:
+def _elements(result: Any, element: type[Any], *, proven: bool) -> Iterable[Any]:
     """The distinct elements of a result; nothing for null (AG-100, AG-110)."""
+    if proven:
+        return dict.fromkeys(result)
     if isinstance(result, element):
         return [result]
     if result is None:
         return []
-    if not isinstance(result, list | tuple):
+    if not isinstance(result, _LISTS):
         raise WrongResult(type(result).__name__)
     for item in result:
         if not isinstance(item, element):
             raise WrongResult(f"a list with {'null' if item is None else type(item).__name__}")
-    return list(dict.fromkeys(result))
+    return dict.fromkeys(result)
 
 
 def _evaluate(strategy: Strategy, light: AiScope, source: ScopeSource) -> Any:
@@ -109,11 +125,21 @@ class Selection(NamedTuple):
 class KeyChoice:
     """The keys that strategies choose among, with the scope that shows them."""
 
-    __slots__ = ("keys", "scope")
+    __slots__ = ("keys", "known", "scope", "stamp")
 
     def __init__(self, keys: tuple[ProviderKey, ...]) -> None:
         self.keys = keys
         self.scope = AiScope(KeyCollections(keys))
+        #: what was decided, by whom the choice belongs to, and the ``version`` of the numbers it was decided on
+        self.known: Any = None
+        self.stamp = -1
+
+    def version(self) -> int:
+        """Grows when a number changes that strategies have seen, or may see."""
+        total = 0
+        for key in self.keys:
+            total += key.quota.version + key.error_rate.version
+        return total
 
 
 class KeyStrategies:
@@ -121,6 +147,8 @@ class KeyStrategies:
 
     def __init__(self, strategies: Sequence[Strategy]) -> None:
         self._strategies = tuple(strategies)
+        #: the same numbers give the same keys
+        self.repeatable = all(strategy.repeatable for strategy in strategies)
 
     @classmethod
     def compile(cls, sources: Sequence[str], environment: Environment) -> KeyStrategies | None:
@@ -140,7 +168,8 @@ class KeyStrategies:
 
     def _keys(self, strategy: Strategy, choice: KeyChoice, source: ScopeSource) -> tuple[tuple[ProviderKey, ...], str]:
         try:
-            return tuple(_elements(_evaluate(strategy, choice.scope, source), ProviderKey)), ""
+            result = _evaluate(strategy, choice.scope, source)
+            return tuple(_elements(result, ProviderKey, proven=strategy.proven)), ""
         except WrongResult as wrong:
             return (), f"must return an AIKey or []AIKey, got {wrong}"
         except Exception as error:  # noqa: BLE001 - AG-127: an expression that fails is a strategy that gave nothing
@@ -206,15 +235,16 @@ class _Narrowing:
             by_provider.setdefault(model.provider, []).append(model)
         providers = [provider.narrowed(theirs) for provider, theirs in by_provider.items()]
         self.scope = AiScope(ModelCollections(models, providers, build_authors(models, catalog)))
-        #: per name: element → its candidates
-        self.groups: list[dict[Model, list[Candidate]]] = []
-        for group in plan.groups:
-            table: dict[Model, list[Candidate]] = {}
-            for candidate in group:
-                table.setdefault(candidate.element, []).append(candidate)
-            self.groups.append(table)
+        #: per name: element → its candidate (a name leads to an element once)
+        self.groups = [{candidate.element: candidate for candidate in group} for group in plan.groups]
         #: the result, if no strategy that was evaluated can ever give another
         self.constant: Plan | None = None
+
+    def ordered(self, models: Sequence[Model]) -> list[list[Candidate]]:
+        """The candidates of these models, name by name, in the order of the models within a name (AG-101)."""
+        if len(self.groups) == 1:
+            return [list(map(self.groups[0].__getitem__, models))]
+        return [[group[model] for model in models if model in group] for group in self.groups]
 
 
 class ModelStrategies:
@@ -259,7 +289,8 @@ class ModelStrategies:
     ) -> Plan | None:  # fmt: skip
         """None if the strategy returned nothing."""
         try:
-            models = _elements(_evaluate(strategy, narrowing.scope, source), Model)
+            result = _evaluate(strategy, narrowing.scope, source)
+            models = tuple(_elements(result, Model, proven=strategy.proven))
         except WrongResult as wrong:
             arguments = {"expression": strategy.source, "actual": str(wrong)}
             selections.append(ModelSelection(plan, strategy.source, f"wrong type: {wrong}"))
@@ -267,12 +298,10 @@ class ModelStrategies:
         except Exception as error:  # noqa: BLE001 - AG-102: an expression that fails is a strategy that gave nothing
             selections.append(ModelSelection(plan, strategy.source, str(locate(strategy.program, error))))
             return None
-        groups = [[c for model in models for c in group.get(model, ())] for group in narrowing.groups]
-        to_try = [candidate for group in groups for candidate in group]
-        selections.append(ModelSelection(plan, strategy.source, "", models, to_try))
-        if not to_try:
-            return None
-        return Plan(groups, plan.rejected, automatic=plan.automatic, selections=selections)
+        chosen = Plan(narrowing.ordered(models), plan.rejected, automatic=plan.automatic)
+        selections.append(ModelSelection(plan, strategy.source, "", models, chosen.candidates))
+        chosen.selections = tuple(selections)
+        return chosen if chosen.candidates else None
 
 
 def _exhausted(selections: Sequence[ModelSelection]) -> tuple[ErrorSpec, Mapping[str, Any]]:

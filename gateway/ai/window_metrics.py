@@ -1,11 +1,12 @@
 """Sliding windows over attempts: five minutes in buckets of ten seconds. Pure; time comes from the ``Timeline``.
 
-How it works. Recording adds to the current bucket only. When the timeline moves on, the bucket is added to the sum of
-the closed ones and leaves that sum again 30 buckets later; the timeline knows which windows have a bucket to drop at
-which moment, so that a step costs nothing for idle windows. What expressions read (rates, averages, percentiles) are
-slots that are empty until somebody looks: ``__getattr__`` is called for an empty slot only, fills it from the sums,
-and the next record empties it. So an event costs the same however many values there are, and a strategy that reads a
-value of an unchanged window pays a slot access.
+How it works. An attempt is appended to a list; reading, the next ten seconds, or a full list fold it into the current
+bucket. When the timeline moves on, that bucket is added to the sum of the closed ones and leaves it again 30 buckets
+later; the timeline knows which windows have a bucket to drop at which moment, so that a step costs nothing for idle
+windows. What expressions read (rates, averages, percentiles) are slots that are empty until somebody looks:
+``__getattr__`` is called for an empty slot only and fills it from the sums, and an attempt that changes the value
+empties it. So an event costs the same however many values there are, and a strategy that reads an unchanged value pays
+a slot access.
 
 Invariant: a window shows exactly the attempts of the last 30 buckets, the running one included.
 Source: ai-gateway.md 5.5 (AG-122 to AG-124, AG-132).
@@ -16,12 +17,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from gateway.ai.measure import KINDS, Bucket, Measure, average_ms, percentiles_ms
+from gateway.ai.measure import KINDS, SUCCESS, Bucket, Measure, average_ms, percentiles_ms
 from gateway.cel.env import DOUBLE, INT, STRING, CelType, nullable, object_of
 from gateway.clock import Clock
 
 BUCKET_S: Final = 10.0
 BUCKETS: Final = 30
+#: attempts that wait to be folded
+_WAITING: Final = 64
 WINDOW_S: Final = int(BUCKET_S * BUCKETS)
 
 
@@ -60,7 +63,7 @@ class Timeline:
 class ErrorRate:
     """``error_rate`` of a key or a model: shares of all attempts in the window, 0.0 without any."""
 
-    __slots__ = ("_filled", "_window", "client", "rate_limit", "server", "timeout", "total")
+    __slots__ = ("_filled", "_window", "client", "rate_limit", "server", "timeout", "total", "version")
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "total": DOUBLE,
         "timeout": DOUBLE,
@@ -78,11 +81,14 @@ class ErrorRate:
     def __init__(self, window: Window) -> None:
         self._window = window
         self._filled = False
+        #: grows when a value that somebody has read is no longer true
+        self.version = 0
 
     def __getattr__(self, name: str) -> float:
         if name not in ErrorRate.__cel__:
             raise AttributeError(name)
         closed, current = self._window.sums()
+        self._window.read = True
         count = (closed.count + current.count) or 1
         self.total = (closed.failed + current.failed) / count
         self.timeout = (closed.timeout + current.timeout) / count
@@ -97,6 +103,7 @@ class ErrorRate:
         """The sums changed: the next reader computes again."""
         if self._filled:
             self._filled = False
+            self.version += 1
             del self.total, self.timeout, self.rate_limit, self.client, self.server
 
 
@@ -132,6 +139,7 @@ class Latency:
     def __getattr__(self, name: str) -> int | None:
         if name not in Latency.__cel__:
             raise AttributeError(name)
+        self._window.read = True
         if name.endswith("_avg"):
             self._fill_averages()
         else:
@@ -209,8 +217,8 @@ class Window:
     """Outcomes, times and tokens of what it is recorded for: a key, or one model in one scope."""
 
     __slots__ = (
-        "_buckets", "_closed", "_current", "_timeline", "error_rate", "latency", "model", "provider", "request_count",
-        "token",
+        "_buckets", "_closed", "_current", "_timeline", "_waiting", "error_rate", "latency", "model", "provider",
+        "read", "token",
     )  # fmt: skip
 
     def __init__(self, timeline: Timeline, provider: str, model: str) -> None:
@@ -219,12 +227,20 @@ class Window:
         self._buckets: list[Bucket] = []
         self._closed = Bucket(0)
         self._current = Bucket(-1)
+        #: attempts of the current bucket that are not in its sums yet
+        self._waiting: list[Measure] = []
+        #: somebody looked: some slots of ``error_rate`` or ``latency`` are filled
+        self.read = False
         self.provider = provider
         self.model = model
-        self.request_count = 0
         self.error_rate = ErrorRate(self)
         self.latency = Latency(self)
         self.token = TokenCount(self)
+
+    @property
+    def request_count(self) -> int:
+        """Attempts in the window."""
+        return self._closed.count + self._current.count + len(self._waiting)
 
     @property
     def start_time(self) -> int:
@@ -238,37 +254,51 @@ class Window:
 
     def sums(self) -> tuple[Bucket, Bucket]:
         """(sum of the closed buckets, the running bucket)."""
+        if self._waiting:
+            self._fold()
         return self._closed, self._current
 
     def record(self, measure: Measure) -> None:
         """One attempt; the caller has advanced the timeline."""
-        current = self._current
-        if current.number != self._timeline.number:
-            current = self._open()
-        current.note(measure)
-        self.request_count += 1
-        self.error_rate.empty()
-        self.latency.empty()
+        if self._current.number != self._timeline.number:
+            self._open()
+        waiting = self._waiting
+        waiting.append(measure)
+        if self.read:
+            self._forget(failed=measure.outcome is not SUCCESS)
+        if len(waiting) >= _WAITING:
+            self._fold()
 
-    def _open(self) -> Bucket:
-        self._closed.add(self._current, 1)
+    def _fold(self) -> None:
+        self._current.fold(self._waiting)
+        self._waiting.clear()
+
+    def _forget(self, *, failed: bool) -> None:
+        """What was read may be wrong now. Rates of 0.0 stay true while attempts succeed."""
+        self.latency.empty()
+        if failed or self._closed.failed or self._current.failed:
+            self.error_rate.empty()
+            self.read = False
+
+    def _open(self) -> None:
+        closed, current = self.sums()
+        if current.count:
+            closed.add(current, 1)
         self._current = Bucket(self._timeline.number)
         self._buckets.append(self._current)
         self._timeline.open(self)
-        return self._current
 
     def drop(self, number: int) -> None:
         """Forgets the bucket of that number, the oldest one."""
+        closed, current = self.sums()
         bucket = self._buckets.pop(0)
         if bucket.number != number:
             raise RuntimeError("buckets are dropped in the order in which they were opened")
-        if bucket is self._current:
+        self._forget(failed=False)
+        if bucket is current:
             self._current = Bucket(-1)
         else:
-            self._closed.add(bucket, -1)
-        self.request_count -= bucket.count
-        self.error_rate.empty()
-        self.latency.empty()
+            closed.add(bucket, -1)
 
 
 _MEMBERS: Final[Mapping[str, CelType]] = {
