@@ -55,7 +55,7 @@ class Attempt:
     """
 
     __slots__ = (
-        "candidate", "code", "completed", "first_byte", "key", "kind", "message", "response_headers", "route", "sent",
+        "body", "candidate", "code", "completed", "first_byte", "head", "key", "kind", "message", "route", "sent",
         "started", "status", "usage",
     )  # fmt: skip
 
@@ -72,7 +72,9 @@ class Attempt:
         self.message = ""
         #: prebuilt parts of the upstream request (ai.gateway.Route); gives the URL
         self.route: Any = None
-        self.response_headers: HeaderMap | None = None
+        #: parsed head of the answer (ai.inbound.InboundHead), and the start of an error's body
+        self.head: Any = None
+        self.body = b""
         self.usage: Any = None
 
 

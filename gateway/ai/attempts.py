@@ -62,6 +62,7 @@ def _note_answer(call: AiCall, attempt: Attempt, held: Held, key: ProviderKey) -
     if held.first_byte_at:
         attempt.first_byte = now - held.age_s()
     status = attempt.status = held.status
+    attempt.head = held.head
     if held.head is not None and status:
         headers = held.head.quota_headers()  # type: ignore[attr-defined] # inbound.InboundHead, see Answer
         key.observe(status, headers)
@@ -75,6 +76,7 @@ def _note_failure(
     """Status, kind, code and message of AG-180; what the provider said is cleaned of keys (AG-209)."""
     code, message = _explain(call, failure, credential)
     attempt.status = failure.status if failure.kind != "timeout" else 0
+    attempt.body = failure.body
     call.failed(attempt, failure.kind, code, message)
     measure = Measure(
         _measured(failure),

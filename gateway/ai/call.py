@@ -35,7 +35,7 @@ class AiCall:
     """Mutable, one per request. Times are monotonic seconds."""
 
     __slots__ = (
-        "candidates", "cost", "credential", "deadline", "estimated_input", "exchange", "gateway", "gateway_key",
+        "candidates", "cost", "credential", "deadline", "estimated_input", "estimated_output", "exchange", "gateway", "gateway_key",
         "gateway_key_id", "headers", "access", "key_orders", "key_request", "limit_reached", "lines", "overrides", "passthrough", "plan", "query", "request",
         "requested_models", "retry_after_s", "status", "surface_of", "tried", "upstream_query", "usage",
     )  # fmt: skip
@@ -73,7 +73,9 @@ class AiCall:
         self.usage: Usage | None = None
         #: USD (AG-248); None: price unknown
         self.cost: Decimal | None = None
+        #: tokens as the gateway counts them (AG-228, AG-230)
         self.estimated_input = 0
+        self.estimated_output = 0
         self.key_request: KeyRequest | None = None
         #: how the keys of each candidate reached were ordered (AG-280)
         self.key_orders: list[tuple[Candidate, KeyOrder]] = []

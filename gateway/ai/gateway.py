@@ -36,6 +36,12 @@ Render = Callable[["Exchange"], str]
 Evaluate = Callable[["Exchange"], Any]
 
 
+def refuse_gateway_keys(call: AiCall) -> None:
+    """Without a key table every token in gateway format is unknown (AG-186)."""
+    if call.credential is not None and call.credential.is_gateway_key:
+        raise failure(errors.INVALID_KEY)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AiOptions:
     """Limits and switches of one gateway; times in seconds, sizes in bytes (AG 1.1, AG appendix A)."""
@@ -125,12 +131,6 @@ class AiGateway:
         key.window.record(measure)
         ids = ((key.id, key.quota),) if key.id else ()
         self.metrics.record(attempt.candidate.metrics, measure, ids)
-
-
-def refuse_gateway_keys(call: AiCall) -> None:
-    """Without a key table every token in gateway format is unknown (AG-186)."""
-    if call.credential is not None and call.credential.is_gateway_key:
-        raise failure(errors.INVALID_KEY)
 
 
 @dataclass(frozen=True, slots=True)

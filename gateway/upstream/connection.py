@@ -17,7 +17,7 @@ import asyncio
 import enum
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.upstream.codec import Head
 
@@ -157,8 +157,7 @@ class UpstreamConnection(asyncio.Protocol):
     # ---- asyncio.Protocol -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self._reading_paused = False
 
     def data_received(self, data: bytes) -> None:

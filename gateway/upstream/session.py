@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 from multidict import CIMultiDict
@@ -40,7 +40,7 @@ class SessionConnection:
         self._running = asyncio.Event()
         self._running.set()
         self._task: asyncio.Task[None] | None = None
-        self._transport: asyncio.BaseTransport | None = None
+        self._transport: asyncio.Transport | None = None
 
     def pause(self) -> None:
         """Stops reading."""
@@ -56,7 +56,7 @@ class SessionConnection:
     def abandon(self) -> None:
         """Ends the request at once; a graceful TLS close would let the provider go on generating."""
         self.response = None
-        if isinstance(self._transport, asyncio.Transport):
+        if self._transport is not None:
             self._transport.abort()
         if self._task is not None:
             self._task.cancel()
@@ -69,7 +69,7 @@ class SessionConnection:
         try:
             async with request as answer:
                 if answer.connection is not None:
-                    self._transport = answer.connection.transport
+                    self._transport = cast("asyncio.Transport", answer.connection.transport)
                 await self._deliver(answer)
         except asyncio.CancelledError:
             if self.response is not None:
