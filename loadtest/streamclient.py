@@ -72,7 +72,8 @@ class StreamClient:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nHost: {self._address[0]}:{self._address[1]}\r\n"
-            f"Authorization: Bearer {self._key}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            "Content-Type: application/json\r\n"
+            f"Authorization: Bearer {self._key}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         started = time.perf_counter()
         self._socket.sendall(head.encode() + body)

@@ -1,6 +1,6 @@
 """What a load-test user does: mostly streams, some plain answers, some requests that need failover.
 
-Settings come from the environment, since locust passes them to its own processes so: LOADTEST_TOKENS, LOADTEST_DELAY_MS,
+Settings come from the environment, since locust hands that on to its processes: LOADTEST_TOKENS, LOADTEST_DELAY_MS,
 LOADTEST_REPORT (a file for the figures as JSON).
 """
 
