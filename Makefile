@@ -1,7 +1,7 @@
 # make run     the gateway with a built-in demo provider: no key, no configuration
 # make check   format, lint, types, import contracts
 # make test    check, then every test (what CI runs)
-# make bench   micro-benchmarks, as ratios within one run
+# make bench   CPU per request and event beside nginx and HAProxy, in one interleaved run
 
 .PHONY: run check test bench
 
@@ -15,7 +15,7 @@ test: check
 	.venv/bin/pytest -q -n 2
 
 bench: .venv/.installed
-	.venv/bin/pytest -q -s tests/bench -o python_files='bench_*.py'
+	.venv/bin/python -m loadtest.bench
 
 .venv/.installed: setup.cfg constraints.txt
 	python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[test]' && touch $@

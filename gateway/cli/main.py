@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING
 
@@ -38,8 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # an address in use, a directory that cannot be written: the operator's to solve
         print(f"gateway: {error}", file=sys.stderr)
         return USAGE
+    except ExceptionGroup as group:  # the same, raised inside the task group of the composition root
+        reasons, bugs = group.split(OSError)
+        if reasons is None or bugs is not None:
+            raise
+        for reason in _leaves(reasons):
+            print(f"gateway: {reason}", file=sys.stderr)
+        return USAGE
     except KeyboardInterrupt:
         return 130
+
+
+def _leaves(group: ExceptionGroup[OSError]) -> Iterator[OSError]:
+    """The errors themselves, however deep their groups are nested."""
+    for inner in group.exceptions:
+        if isinstance(inner, ExceptionGroup):
+            yield from _leaves(inner)
+        else:
+            yield inner
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -76,8 +76,8 @@ FILE_FIELDS: dict[str, Field] = {
     "log": declare(LOG, _DEFAULTS.log, null_is_absent=True, doc="the log"),
     "events": declare(EVENTS, _DEFAULTS.events, null_is_absent=True, doc="where events are sent"),
     "version": declare(anything(), None, doc="accepted for the reference's files"),
-    "api_key": declare(anything(), None, doc="read by `gateway api`"),
-    "api_url": declare(anything(), None, doc="read by `gateway api`"),
+    "api_key": declare(anything(), None, doc="accepted for the reference's files"),
+    "api_url": declare(anything(), None, doc="accepted for the reference's files"),
     "agent": declare(anything(), None, tolerated="'agent' has no meaning here and is ignored"),
     **PHASES,
 }

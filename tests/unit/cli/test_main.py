@@ -98,6 +98,19 @@ def test_address_in_use(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "gateway: [Errno 98] Address already in use\n"
 
 
+def test_address_in_use_inside_a_task_group(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    app.failure = ExceptionGroup("outer", [ExceptionGroup("tasks", [OSError(98, "Address already in use")])])
+    assert main(["serve"]) == 2
+    assert capsys.readouterr().err == "gateway: [Errno 98] Address already in use\n"
+
+
+def test_bugs_are_not_hidden(app: App) -> None:
+    """Only the operator's errors are lines."""
+    app.failure = ExceptionGroup("tasks", [OSError(98, "Address already in use"), ValueError("a bug")])
+    with pytest.raises(ExceptionGroup):
+        main(["serve"])
+
+
 def test_interrupt_before_the_loop(app: App) -> None:
     app.failure = KeyboardInterrupt()
     assert main(["serve"]) == 130
