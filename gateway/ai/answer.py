@@ -9,6 +9,7 @@ from gateway.ai.measure import Measure
 from gateway.ai.measure import Outcome as Measured
 from gateway.ai.dialects import codec_for
 from gateway.headers import HeaderMap
+from gateway.upstream.blocks import last_events, usage_events
 from gateway.upstream.relay import Ending
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Answer:
     """What ``proxy.commit`` shows to the client. Owns the held upstream answer until it is relayed or abandoned."""
 
     __slots__ = (
-        "_call", "_credential", "_settled", "attempt", "codec", "event_stream", "head", "held", "served", "strip_usage",
+        "_call", "_credential", "_last", "_settled", "attempt", "codec", "event_stream", "head", "held", "served", "strip_usage",
         "tap",
     )  # fmt: skip
 
@@ -44,6 +45,8 @@ class Answer:
         self._call = call
         self._credential = sent.credential
         self._settled = False
+        #: the end of a stream that was here whole
+        self._last = b""
         self.attempt = attempt
         self.held = held
         self.head: InboundHead = held.head  # type: ignore[assignment] # parsed by the same function that the pool was given
@@ -92,7 +95,9 @@ class Answer:
         """The whole body of an answer that is complete; its usage is read on the way."""
         body = self.held.take_held()
         if self.event_stream:
-            self.tap.feed(body)
+            for event in usage_events(body, framed=False):
+                self.tap.feed(event)
+            self._last = last_events(body, framed=False)
             if self.strip_usage:
                 body = self.codec.strip_usage(body)
         else:
@@ -119,7 +124,7 @@ class Answer:
         if ending not in (Ending.COMPLETE, Ending.CLIENT_GONE, Ending.REFUSED) and not attempt.kind:
             attempt.kind = "timeout" if ending is Ending.IDLE else "stream_error"
             attempt.message = ending.value
-        last = relay.last_payload() if relay is not None else b""
+        last = relay.last_events() if relay is not None else self._last
         if last and not self.event_stream:
             self.tap.feed_tail(last)
         usage = attempt.usage = call.usage = self.tap.usage(last)

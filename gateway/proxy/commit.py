@@ -48,10 +48,11 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Ans
         return
     exchange.status = status
     exchange.keep_alive = exchange.keep_alive and not downstream.draining
-    if body is None and answer.held.ended:
-        body = answer.take_body()
     if body is not None:
         answer.abandon()
+    elif answer.held.ended:
+        body = answer.take_body()
+    if body is not None:
         _send_whole(exchange, downstream, status, headers, body)
         answer.settle(exchange, Ending.COMPLETE)
         return

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.upstream import decoding, sse
+from gateway.upstream.blocks import last_events, payload_of, usage_events
 from gateway.upstream.connection import Framing, Source
 
 if TYPE_CHECKING:
@@ -77,23 +78,11 @@ def _frame(payload: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
-def _payload_of(frames: bytes) -> bytes:
-    """The payload of whole, valid chunk frames."""
-    pieces = []
-    position = 0
-    while position < len(frames):
-        line_end = frames.index(b"\r\n", position)
-        size = int(frames[position:line_end].partition(b";")[0], 16)
-        pieces.append(frames[line_end + 2 : line_end + 2 + size])
-        position = line_end + size + 4
-    return b"".join(pieces)
-
-
 class Relay:
     """The receiver of a committed answer (``connection.Response``)."""
 
     __slots__ = (
-        "_connection", "_decoder", "_loop", "_mark", "_paused", "_plan", "_progress", "_quiet_s", "_seen_blocks",
+        "_connection", "_decoder", "_framed", "_loop", "_mark", "_paused", "_plan", "_progress", "_quiet_s", "_seen_blocks",
         "_seen_progress", "_simple", "_tail", "_timers", "_transport", "_write", "blocks", "done", "ending", "last",
         "last_at", "marked", "sent_bytes", "_marks",
     )  # fmt: skip
@@ -118,6 +107,7 @@ class Relay:
         self._quiet_s = 0.0
         #: the block relayed last
         self.last = b""
+        self._framed = False
         self.last_at = 0.0
         #: body bytes handed to the client's transport, framing included
         self.sent_bytes = 0
@@ -176,15 +166,9 @@ class Relay:
         if self._connection is not None:
             self._connection.resume()
 
-    def last_payload(self) -> bytes:
-        """The block relayed last, without chunk framing."""
-        last = self.last
-        if self._plan.event_stream and last[:1] in b"0123456789abcdefABCDEF" and last[:1]:
-            try:
-                return _payload_of(last)
-            except (ValueError, IndexError):
-                return last
-        return last
+    def last_events(self) -> bytes:
+        """The end of what was relayed, for the books."""
+        return last_events(self.last, framed=self._framed) if self._plan.event_stream else self.last
 
     def client_gone(self) -> None:
         """The client left: the upstream is stopped at once (AG-265)."""
@@ -201,10 +185,11 @@ class Relay:
         if not payload_end.endswith(_EVENT_ENDS):
             if self._connection is not None:
                 self._connection.want_frames(False)
-            self.on_payload(_payload_of(frames))
+            self.on_payload(payload_of(frames))
             return
         self.blocks += 1
         self.last = frames
+        self._framed = True
         if len(frames) > _SMALL_BLOCK_BYTES:
             self._progress += 1
         else:
@@ -212,7 +197,7 @@ class Relay:
         if _USAGE in frames:
             self._note_usage(frames, framed=True)
             if self._plan.strip_usage:
-                frames = self._stripped(_payload_of(frames))
+                frames = self._stripped(payload_of(frames))
         self.sent_bytes += len(frames)
         self._write(frames)
         if self._mark is not None:
@@ -274,6 +259,7 @@ class Relay:
             return b""
         events = payload if end == len(payload) else payload[:end]
         self.last = events
+        self._framed = False
         if len(events) > _SMALL_BLOCK_BYTES:
             self._progress += 1
         else:
@@ -304,8 +290,9 @@ class Relay:
 
     def _note_usage(self, block: bytes, *, framed: bool) -> None:
         tap = self._plan.tap
-        if tap is not None and (b'"usage":{' in block or b'"usage": {' in block):
-            tap.feed(_payload_of(block) if framed else block)
+        if tap is not None:
+            for event in usage_events(block, framed=framed):
+                tap.feed(event)
 
     def _note_small(self, block: bytes) -> None:
         """Comments and pings are no progress (P10)."""
