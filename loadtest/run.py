@@ -45,6 +45,7 @@ def main() -> int:
     print(report)
     if options.out != "-":
         path = Path(options.out) if options.out else HERE / "results" / f"load-{options.shape}-{_today()}.md"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(report)
         print(f"written to {path}")
     return 1 if figures["errors"] or not figures["requests"] or status else 0

@@ -82,9 +82,9 @@ class StreamClient:
             self._read_exactly(int(headers.get("content-length", "0")))
             raise StreamError(f"status {status}")
         if stream:
-            if headers.get("transfer-encoding") != "chunked":
+            if not headers.get("content-type", "").startswith("text/event-stream"):
                 raise StreamError("not a stream")
-            return self._read_stream(started, prompt, expect)
+            return self._read_stream(started, headers.get("content-length"), prompt, expect)
         text = self._read_exactly(int(headers["content-length"]))
         answer = json.loads(text)
         _check_text(answer["model"], prompt, expect, answer["choices"][0]["message"]["content"])
@@ -113,12 +113,12 @@ class StreamClient:
         piece, self._held = self._held[:count], self._held[count:]
         return piece
 
-    def _read_stream(self, started: float, prompt: str, expect: int) -> Timing:
-        """Chunk frames are peeled off as they come; events are whole between blank lines."""
+    def _read_stream(self, started: float, length: str | None, prompt: str, expect: int) -> Timing:
+        """Chunk frames are peeled off as they come (a stream may also be sized); events end with a blank line."""
         timing, pieces, model, last = Timing(), [], "", 0.0
         pending, done, ended = b"", False, False
         while not ended:
-            payload, ended = self._take_chunks()
+            payload, ended = self._take_chunks() if length is None else (self._read_exactly(int(length)), True)
             now = time.perf_counter() - started
             pending += payload
             *events, pending = pending.split(b"\n\n")

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench.cases import CASES, Case
+from loadtest.bench.cases import CASES, DEFAULT_CASES, Case
 from loadtest.bench.check import run_checks
 from loadtest.bench.targets import TARGETS, Target
 from loadtest.machine import describe_commit, describe_machine, describe_program, describe_versions
@@ -37,7 +38,11 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("cpu_us_per_request", "µs/request", 1),
     ("cpu_us_per_event", "µs/event", 2),
     ("rss_mib", "RSS MiB", 0),
+    ("kib_per_connection", "KiB/stream", 1),
 )
+
+#: connections from which on memory per connection means something
+_MANY = 1_000
 
 Figures = dict[str, Any]
 
@@ -49,11 +54,14 @@ class Running:
         self.target = target
         self.process = process
         self.port = port
+        self.idle_kib = process.rss_kib()
 
 
 def main() -> int:
     """Exit status 1 if a target failed or a check did."""
     options = _parse()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     targets = [TARGETS[name] for name in options.targets.split(",")]
     missing = [target.program for target in targets if not target.installed]
     if missing:
@@ -77,6 +85,7 @@ def main() -> int:
     print(report)
     if options.out != "-":
         path = Path(options.out) if options.out else ROOT / "loadtest" / "results" / f"bench-{_today()}.md"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(report)
         print(f"written to {path}")
     return 1 if any(figures["errors"] for found in runs.values() for figures in found) else 0
@@ -87,7 +96,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--targets", default=DEFAULT_TARGETS, help=f"of {', '.join(TARGETS)} (default: {DEFAULT_TARGETS})"
     )
-    parser.add_argument("--cases", default=",".join(CASES), help="default: all")
+    parser.add_argument("--cases", default=DEFAULT_CASES, help=f"of {', '.join(CASES)} (default: {DEFAULT_CASES})")
     parser.add_argument("--rounds", type=int, default=3, help="median of so many (default: 3)")
     parser.add_argument("--seconds", type=float, default=3.0, help="measured window (default: 3)")
     parser.add_argument("--warm", type=float, default=1.0, help="seconds before it (default: 1)")
@@ -149,6 +158,8 @@ def _load(target: Running, case: Case, options: argparse.Namespace) -> Figures:
     if done.returncode:
         return {"errors": {done.stderr.strip().splitlines()[-1] if done.stderr else "load failed": 1}}
     figures: Figures = json.loads(done.stdout)
+    if case.connections >= _MANY:
+        figures["kib_per_connection"] = (figures["rss_mib"] * 1024 - target.idle_kib) / case.connections
     return figures
 
 

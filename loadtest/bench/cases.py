@@ -29,6 +29,9 @@ class Case:
         ]  # fmt: skip
 
 
+#: what is run when nothing is named; ``open2000`` is for its memory figure and takes its time
+DEFAULT_CASES = "json1,json32,sse16,paced100,fast100"
+
 CASES: Mapping[str, Case] = {
     case.name: case
     for case in (
@@ -36,6 +39,7 @@ CASES: Mapping[str, Case] = {
         Case("json32", "32 connections, requests back to back", "json", 32),
         Case("sse16", "16 streams of 100 events, flat out", "sse", 16),
         Case("paced100", "100 streams, an event every 20 ms: 5,000 events per second", "paced", 100, 100, 20.0),
+        Case("open2000", "2,000 open streams, an event every second: memory", "paced", 2_000, 600, 1_000.0),
         Case("fast100", "100 streams, an event every 5 ms: 20,000 events per second", "paced", 100, 400, 5.0),
     )
 }

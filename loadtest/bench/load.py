@@ -74,7 +74,7 @@ class Tally:
 class Frames:
     """Takes chunk frames off a body; proxies may cut anywhere, even within a number."""
 
-    __slots__ = ("_left", "_line", "ended", "in_body")
+    __slots__ = ("_left", "_line", "_sized", "ended", "in_body")
 
     def __init__(self) -> None:
         self.reset()
@@ -84,11 +84,22 @@ class Frames:
         #: bytes of the current chunk to come, with its line end
         self._left = 0
         self._line = b""
+        self._sized = False
         self.ended = False
         self.in_body = False
 
+    def begin(self, length: int | None) -> None:
+        """The head has passed; ``length`` None: chunks follow."""
+        self.in_body = True
+        if length is not None:
+            self._sized, self._left = True, length
+
     def peel(self, received: bytes) -> bytes:
         """The payload in these bytes."""
+        if self._sized:
+            self._left -= len(received)
+            self.ended = self._left <= 0
+            return received
         pieces, place, end = [], 0, len(received)
         while place < end:
             if self._left:
@@ -175,7 +186,10 @@ class LoadConnection(asyncio.Protocol):
             if head[9:12] != b"200":
                 self._wrong(head)
                 return
-            self._frames.in_body, self._buffer = True, b""
+            # A proxy that already holds the whole stream may well state its length.
+            found = _LENGTH.search(head)
+            self._frames.begin(int(found[1]) if found else None)
+            self._buffer = b""
             if self._in_window:
                 tally.firsts_s.append(time.perf_counter() - self._began_s)
         if tally.open:
