@@ -47,6 +47,9 @@ class SseEvent:
         self._read(raw)
 
     def _read(self, raw: bytes) -> None:
+        if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and raw.endswith(b"\n\n") and b"\r" not in raw:
+            self.data = raw[6:-2]
+            return
         if raw.startswith(_BOM):
             raw = raw[3:]
         data: list[bytes] | None = None
@@ -107,12 +110,11 @@ class SseParser:
             source = pending
             scan = self._scanned
         events: list[SseEvent] = []
-        while (end := _EVENT_END.search(source, scan)) is not None:
-            scan = end.end()
-            if scan - position > self._limit:
+        for end in _event_ends(source, scan):
+            if end - position > self._limit:
                 raise EventTooLargeError(f"an event of more than {self._limit} bytes")
-            events.append(SseEvent(bytes(source[position:scan])))
-            position = scan
+            events.append(SseEvent(bytes(source[position:end])))
+            position = end
         rest = len(source) - position
         if rest > self._limit:
             raise EventTooLargeError(f"an event of more than {self._limit} bytes")
@@ -153,9 +155,19 @@ def boundary(data: bytes) -> int:
 def events_of(block: bytes) -> Iterator[SseEvent]:
     """The complete events of a block that begins at an event's start; what is incomplete is left out."""
     position = 0
-    for end in _EVENT_END.finditer(block):
-        yield SseEvent(block[position : end.end()])
-        position = end.end()
+    for end in _event_ends(block, 0):
+        yield SseEvent(block[position:end])
+        position = end
+
+
+def _event_ends(data: bytes | bytearray, start: int) -> Iterator[int]:
+    """The index behind every event that ends in ``data``; without CR, which is the rule, by plain search."""
+    if b"\r" in data:
+        yield from (end.end() for end in _EVENT_END.finditer(data, start))
+        return
+    while (end := data.find(b"\n\n", start)) >= 0:
+        start = end + 2
+        yield start
 
 
 def is_ping(block: bytes) -> bool:

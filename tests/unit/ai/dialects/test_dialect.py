@@ -15,7 +15,7 @@ from gateway.upstream.sse import SseEvent
     ("body", "expected"),
     [
         (
-            {"error": {"message": "Wrong key", "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}},
+            {"error": {"message": "Wrong key", "type": "invalid_request_error", "code": "invalid_api_key"}},
             Problem("Wrong key", "invalid_api_key", "invalid_request_error", 401),
         ),
         (
