@@ -65,7 +65,7 @@ def to_uint(value: Any) -> Uint:
     if kind is int:
         return checked_uint(value)
     if kind is float:
-        if not -1 < value < UINT_MAX + 1:
+        if not 0 <= value < UINT_MAX + 1:
             raise Failure("uint out of range")
         return Uint(int(value))
     if isinstance(value, str):

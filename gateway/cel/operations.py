@@ -40,6 +40,8 @@ _QUANTITY: dict[str, Callable[..., object]] = {
     "<": values.quantity_less, "<=": values.quantity_less_equal,
     ">": values.quantity_greater, ">=": values.quantity_greater_equal,
 }  # fmt: skip
+#: code that Python cannot fold: `1 is None` would be a SyntaxWarning
+_NO_CONSTANT = (python.Name, python.Attribute, python.Subscript, python.Call)
 _ORDERED = (Kind.STRING, Kind.BYTES, Kind.BOOL, Kind.TIMESTAMP, Kind.DURATION)
 _MIXED_TIME = {
     ("+", Kind.TIMESTAMP, Kind.DURATION): TIMESTAMP,
@@ -162,7 +164,7 @@ def _equality(generator: Generator, left: Fragment, right: Fragment, node: ast.B
     emit = generator.emit
     total = left.total and right.total
     for value, other in ((left, right), (right, left)):
-        if value.type.kind is Kind.NULL and value.total and not isinstance(other.code, python.Constant):
+        if value.type.kind is Kind.NULL and value.total and isinstance(other.code, _NO_CONSTANT):
             code = emit.is_none(node, other.code, negated=node.operator == "!=")
             return generator.boolean(code, total=other.total)
     function = _equality_function(generator, left.type, right.type, node)

@@ -76,7 +76,7 @@ def _parse(text: str, base: int) -> ast.Node:
 
 
 def _unexpected(error: UnexpectedInput, text: str) -> _ParseError:
-    offset = error.pos_in_stream or 0
+    offset = error.pos_in_stream or 0  # type: ignore[redundant-expr]  # lark declares it as None
     if isinstance(error, UnexpectedCharacters):
         character = text[offset : offset + 1]
         if character in "\"'":
@@ -174,7 +174,8 @@ class _Builder(Transformer[Any, Any]):
         if operator == "-" and isinstance(operand, ast.Literal) and operand.kind in (Kind.INT, Kind.DOUBLE):
             value = operand.value
             assert isinstance(value, int | float)
-            return ast.Literal(start, operand.end, start, -value, operand.kind)
+            if value >= 0:  # the negation of the smallest int overflows, but only when it is evaluated
+                return ast.Literal(start, operand.end, start, -value, operand.kind)
         return ast.Unary(start, operand.end, start, str(operator), operand)
 
     def member_dot(self, children: list[Any]) -> ast.Node:
