@@ -224,7 +224,7 @@ def _tokens(headers: HeaderMap) -> Iterator[tuple[str, str]]:
             continue
         for value in values:
             token = _bearer(value) if header == AUTHORIZATION else _without_scheme(value)
-            if token:
+            if token and token.isprintable():  # what could not be sent on is no credential
                 yield header, token
 
 

@@ -70,7 +70,9 @@ def test_precedence(headers, format_, expected):
     assert found.is_gateway_key is (expected[1] == GATEWAY)
 
 
-@pytest.mark.parametrize("value", ["Basic dXNlcjpwdw==", "Digest x", "sk-1", "Bearer", "Bearer ", ""])
+@pytest.mark.parametrize(
+    "value", ["Basic dXNlcjpwdw==", "Digest x", "sk-1", "Bearer", "Bearer ", "", "Bearer a\tb", "Bearer \udcff"]
+)
 def test_other_schemes_are_no_credential(value):
     """AG-195 (c)."""
     assert credential(authorization=value) is None
