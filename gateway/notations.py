@@ -89,6 +89,8 @@ class _Reader:
             key.parent, key.step = mapping, key.value
             self.syntax(key, f"duplicate key '{key.value}'")
             return
+        if value.kind is Kind.NULL and value.raw == "":  # nothing is written: the key is the place
+            value.line, value.column = key.line, key.column
         names.add(key.value)
         mapping.insert(key, value)
 
@@ -226,6 +228,13 @@ def _resolve(text: str) -> Any:
     return math.inf if _INFINITE.fullmatch(text) else text
 
 
+class _Scanner(YAML):
+    """ruamel.yaml without its search for plug-ins on the disk, which would block an event loop."""
+
+    def official_plug_ins(self) -> list[str]:
+        return []
+
+
 class YamlReader(_Reader):
     """Builds the tree from events, with a stack of its own: block nesting costs no recursion."""
 
@@ -242,7 +251,7 @@ class YamlReader(_Reader):
     def read(self) -> Node | None:
         """The root, or None for a stream without content."""
         try:
-            for event in YAML(typ="safe", pure=True).parse(self.text):
+            for event in _Scanner(typ="safe", pure=True).parse(self.text):
                 self.event(event)
         except MarkedYAMLError as error:
             raise self.scanner_error(error) from None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 EXPRESSION_CODE = "ERR_NGROK_2200"
 INTERPOLATION_CODE = "ERR_NGROK_2224"
+REGEX_CODE = "ERR_NGROK_2261"
 MAX_EXPRESSION = 16_384
 
 
@@ -59,6 +60,8 @@ class PolicyReader(Reader):
 
     def cel_error(self, node: Node, error: CelError, code: str) -> Invalid:
         """Reports an error inside an expression, at its character if the scalar stands on one line (TP-21)."""
+        if error.message.startswith("invalid regular expression"):
+            code = REGEX_CODE
         self._at_offset(node, error.offset, error.message, code, self.problems.add_error)
         return INVALID
 

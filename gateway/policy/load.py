@@ -95,11 +95,7 @@ def load_policy_node(node: Node, context: PolicyContext, problems: Problems) -> 
 def _load(root: Node | None, context: PolicyContext, problems: Problems) -> Policy | None:
     if problems.failed and root is None:
         return None
-    if root is None or root.kind is Kind.NULL:
-        place = root or Node(Kind.NULL, 1, 1)
-        problems.error(place, "ERR_NGROK_2206", "the policy is empty: a policy needs at least one action")
-        return None
-    unwrapped = unwrap(root, problems)
+    unwrapped = unwrap(root or Node(Kind.NULL, 1, 1), problems)
     if unwrapped is None:
         return None
     policy = _PolicyLoader(context, unwrapped.problems).read(unwrapped)

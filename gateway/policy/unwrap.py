@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.document import Kind, Node, Problems, parse_document
 from gateway.policy.model import Phase
 
+MAX_WRAPPERS = 4
 _WRAPPERS = ("traffic_policy", "trafficPolicy", "policy")
 
 
@@ -20,29 +21,36 @@ class Unwrapped:
 
 
 def unwrap(root: Node, problems: Problems) -> Unwrapped | None:
-    """Peels off what stands around the phases; None after reporting an error."""
+    """Peels off what stands around the phases; None after reporting an error to ``problems``."""
     found = Unwrapped(root, problems)
-    for _ in range(4):
-        node = found.root
-        if node.kind is Kind.SEQUENCE:
-            words = f"a bare list is read as the content of '{Phase.REQUEST}'"
-            found.problems.warning(node, found.problems.codes.syntax, words)
-            return found
-        if node.kind is Kind.NULL:
-            words = "the policy is empty: a policy needs at least one action"
-            found.problems.error(node, "ERR_NGROK_2206", words)
-            return None
-        if node.kind is not Kind.MAPPING:
-            words = f"a policy must be a mapping of phases, is {node.kind.value}"
-            found.problems.error(node, found.problems.codes.syntax, words)
-            return None
+    for _ in range(MAX_WRAPPERS):
         if not _peel(found):
-            return found if _read_enabled(found) else None
-    return found
+            break
+    if _is_policy(found):
+        return found
+    problems.extend(found.problems)
+    return None
+
+
+def _is_policy(found: Unwrapped) -> bool:
+    """Reports what cannot be a policy."""
+    node, problems = found.root, found.problems
+    if node.kind is Kind.SEQUENCE:
+        problems.warning(node, problems.codes.syntax, f"a bare list is read as the content of '{Phase.REQUEST}'")
+        return True
+    if node.kind is Kind.NULL:
+        problems.error(node, "ERR_NGROK_2206", "the policy is empty: a policy needs at least one action")
+        return False
+    if node.kind is not Kind.MAPPING:
+        problems.error(node, problems.codes.syntax, f"a policy must be a mapping of phases, is {node.kind.value}")
+        return False
+    return _read_enabled(found)
 
 
 def _peel(found: Unwrapped) -> bool:
     """Takes off one wrapper if there is one."""
+    if found.root.kind is not Kind.MAPPING:
+        return False
     node, problems = found.root, found.problems
     names = [name for name in node.names if name != "enabled"]
     if len(names) == 1 and names[0] in _WRAPPERS:
