@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import zlib
 from collections.abc import Callable
 from typing import Protocol
+
+import brotli
+import zstandard
 
 
 class Coder(Protocol):
@@ -44,10 +46,10 @@ class Deflating:
 
 
 class Brotli:
-    """br; needs the package ``brotli``."""
+    """br."""
 
     def __init__(self) -> None:
-        self._coder = importlib.import_module("brotli").Compressor()
+        self._coder = brotli.Compressor()
 
     def encode(self, piece: bytes) -> bytes:
         return bytes(self._coder.process(piece) + self._coder.flush())
@@ -57,19 +59,16 @@ class Brotli:
 
 
 class Zstandard:
-    """zstd; needs the package ``zstandard``."""
+    """zstd."""
 
     def __init__(self) -> None:
-        module = importlib.import_module("zstandard")
-        self._coder = module.ZstdCompressor().compressobj()
-        self._block = module.COMPRESSOBJ_FLUSH_BLOCK
-        self._end = module.COMPRESSOBJ_FLUSH_FINISH
+        self._coder = zstandard.ZstdCompressor().compressobj()
 
     def encode(self, piece: bytes) -> bytes:
-        return bytes(self._coder.compress(piece) + self._coder.flush(self._block))
+        return self._coder.compress(piece) + self._coder.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 
     def finish(self) -> bytes:
-        return bytes(self._coder.flush(self._end))
+        return self._coder.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
 
 
 _CODERS: dict[str, Callable[[], Coder]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anthropic
@@ -27,6 +27,15 @@ async def oai(provider) -> AsyncIterator[openai.AsyncOpenAI]:
 async def ant(provider) -> AsyncIterator[anthropic.AsyncAnthropic]:
     async with anthropic.AsyncAnthropic(base_url=provider.url, api_key="demo-key", max_retries=0) as client:
         yield client
+
+
+@pytest.fixture
+def cheap_collections() -> Iterator[None]:
+    """The collector looks only at what the test itself makes."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 async def collected() -> None:
@@ -143,7 +152,7 @@ async def test_openai_errors_have_the_usual_classes(oai, model, error):
         await oai.chat.completions.create(model=model, messages=HELLO)
 
 
-async def test_openai_stream_errors(oai):
+async def test_openai_stream_errors(oai, cheap_collections):
     for model in ("demo-error-first", "demo-fast-error-mid-3"):
         with pytest.raises(openai.APIError, match="had an error"):
             async for _ in await oai.chat.completions.create(model=model, messages=HELLO, stream=True):
@@ -213,7 +222,7 @@ async def test_anthropic_errors_have_the_usual_classes(ant, model, error):
         await ant.messages.create(model=model, max_tokens=5, messages=HELLO)
 
 
-async def test_anthropic_stream_errors(ant):
+async def test_anthropic_stream_errors(ant, cheap_collections):
     async def error_type(model: str) -> str:
         try:
             async with ant.messages.stream(model=model, max_tokens=100, messages=HELLO) as stream:
