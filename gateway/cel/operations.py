@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast as python
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from gateway.cel import ast, operators, values
 from gateway.cel.generator import Fragment, Generator, joined
@@ -32,13 +33,9 @@ _LITERALS = {
     Kind.BOOL: BOOL, Kind.INT: INT, Kind.UINT: UINT, Kind.DOUBLE: DOUBLE, Kind.STRING: STRING, Kind.BYTES: BYTES,
     Kind.NULL: NULL,
 }  # fmt: skip
-_GENERAL: dict[str, Callable[..., object]] = {
+_GENERAL: dict[str, Callable[..., Any]] = {
     "<": values.less, "<=": values.less_equal, ">": values.greater, ">=": values.greater_equal,
     "+": operators.add, "-": operators.subtract, "*": operators.multiply, "/": operators.divide, "%": operators.modulo,
-}  # fmt: skip
-_QUANTITY: dict[str, Callable[..., object]] = {
-    "<": values.quantity_less, "<=": values.quantity_less_equal,
-    ">": values.quantity_greater, ">=": values.quantity_greater_equal,
 }  # fmt: skip
 #: code that Python cannot fold: `1 is None` would be a SyntaxWarning
 _NO_CONSTANT = (python.Name, python.Attribute, python.Subscript, python.Call)
@@ -212,12 +209,12 @@ def _ordering(generator: Generator, left: Fragment, right: Fragment, node: ast.B
         return generator.boolean(emit.compare(node, left.code, node.operator, right.code), total=total)
     elif Kind.DYN not in (one.kind, two.kind) and (one.kind is not two.kind or one.kind not in _ORDERED):
         generator.warn(node, f"'{node.operator}' is not defined for {one} and {two}: this always fails")
-    table = _GENERAL
-    if generator.faults is Faults.UNDECIDED and (
-        (one.nullable and one.kind in NUMERIC) or (two.nullable and two.kind in NUMERIC)
-    ):
-        table = _QUANTITY
-    return generator.boolean(emit.call(node, table[node.operator], left.code, right.code), total=False)
+    function = _GENERAL[node.operator]
+    if generator.faults is Faults.UNDECIDED:
+        left_counts, right_counts = (kind.nullable and kind.kind in NUMERIC for kind in (one, two))
+        if left_counts or right_counts:
+            function = values.quantity_comparison(function, left_counts=left_counts, right_counts=right_counts)
+    return generator.boolean(emit.call(node, function, left.code, right.code), total=False)
 
 
 def _is_small(node: ast.Node) -> bool:

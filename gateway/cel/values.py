@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from hmac import compare_digest
 from itertools import repeat
 from operator import ge, gt, le, lt
@@ -172,19 +173,18 @@ class UnknownQuantityError(NoOverload, TypeError):
     """An ordering comparison with a null quota value (AG-128)."""
 
 
-def _quantity_comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+@lru_cache(maxsize=64)
+def quantity_comparison(
+    compare: Callable[[Any, Any], bool], *, left_counts: bool, right_counts: bool
+) -> Callable[[Any, Any], bool]:
+    """An ordering operator for which null, on a side that holds a quota, means "unknown"."""
+
     def compare_quantity(left: Any, right: Any) -> bool:
-        if left is None or right is None:
+        if (left is None and left_counts) or (right is None and right_counts):
             raise UnknownQuantityError("null_type")
         return compare(left, right)
 
     return compare_quantity
-
-
-quantity_less = _quantity_comparison(less)
-quantity_less_equal = _quantity_comparison(less_equal)
-quantity_greater = _quantity_comparison(greater)
-quantity_greater_equal = _quantity_comparison(greater_equal)
 
 
 def sort_key_class(value: object) -> object:
