@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 
 from gateway.ai.measure import Measure
 from gateway.ai.quota import Quota, parse_retry_after
-from gateway.ai.window_metrics import AccountMetrics, GlobalMetrics, Timeline, Window
+from gateway.ai.window_metrics import AccountMetrics, GlobalMetrics, Timeline, Window, settle
 from gateway.cel.env import CelType, map_of, object_of
 from gateway.clock import Clock
 from gateway.headers import HeaderMap
@@ -143,11 +143,17 @@ class KeyWindow(Window):
     def __init__(self, registry: MetricsRegistry, provider: str) -> None:
         super().__init__(registry.timeline, provider, "")
         self._registry = registry
+        self._changed = registry.timeline.changed_keys
 
     def record(self, measure: Measure) -> None:
         """One attempt."""
         self._registry.advance()
         super().record(measure)
+
+    def settle(self) -> None:
+        """Brings the error rates up to date."""
+        self._listed = False
+        self.error_rate.set(*self.sums())
 
     def _fold(self) -> None:
         self._current.fold_outcomes(self._waiting)
@@ -224,8 +230,15 @@ class MetricsRegistry:
         return now_s
 
     def settle(self) -> float:
-        """Brings everything that expressions read up to date, quotas included; gives the monotonic now."""
+        """Brings everything that model strategies and metrics read up to date; gives the monotonic now."""
+        now_s = self.settle_keys()
+        settle(self.timeline.changed)
+        return now_s
+
+    def settle_keys(self) -> float:
+        """The same for quotas and error rates of keys only."""
         now_s = self.advance()
+        settle(self.timeline.changed_keys)
         if self.unsettled:
             states, self.unsettled = self.unsettled, []
             for state in states:

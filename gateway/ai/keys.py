@@ -232,7 +232,7 @@ class Keyring:
 
     def _chosen(self, choice: KeyChoice, request: KeyRequest, dropped: tuple[Dropped, ...]) -> KeyOrder:
         """AG-126, AG-127. While no number changes that a repeatable strategy may see, its decision stands."""
-        self._registry.settle()
+        self._registry.settle_keys()
         strategies = self._strategies
         if strategies is None or not choice.keys:
             return KeyOrder((), dropped=dropped, failure=(NO_API_KEY, {}))

@@ -1,12 +1,12 @@
 """Sliding windows over attempts: five minutes in buckets of ten seconds. Pure; time comes from the ``Timeline``.
 
-How it works. An attempt is appended to a list; reading, the next ten seconds, or a full list fold it into the current
+How it works. An attempt is appended to a list; settling, the next ten seconds, or a full list fold it into the current
 bucket. When the timeline moves on, that bucket is added to the sum of the closed ones and leaves it again 30 buckets
 later; the timeline knows which windows have a bucket to drop at which moment, so that a step costs nothing for idle
-windows. What expressions read (rates, averages, percentiles) are slots that are empty until somebody looks:
-``__getattr__`` is called for an empty slot only and fills it from the sums, and an attempt that changes the value
-empties it. So an event costs the same however many values there are, and a strategy that reads an unchanged value pays
-a slot access.
+windows. What expressions read are plain slots, brought up to date by ``settle`` for the windows that changed since:
+an event costs the same however many values there are, and a strategy pays a slot access per value. (Filling slots from
+``__getattr__`` when somebody looks needs no settling, but such a class makes every read twice as slow, found slots
+included.) Percentiles are computed when they are read.
 
 Invariant: a window shows exactly the attempts of the last 30 buckets, the running one included.
 Source: ai-gateway.md 5.5 (AG-122 to AG-124, AG-132).
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from gateway.ai.measure import KINDS, SUCCESS, Bucket, Measure, average_ms, percentiles_ms
+from gateway.ai.measure import Bucket, Measure, average_ms, percentiles_ms
 from gateway.cel.env import DOUBLE, INT, STRING, CelType, nullable, object_of
 from gateway.clock import Clock
 
@@ -31,7 +31,7 @@ WINDOW_S: Final = int(BUCKET_S * BUCKETS)
 class Timeline:
     """The bucket that is running now, and which windows have a bucket to drop when. One per registry."""
 
-    __slots__ = ("_clock", "_drops", "next_s", "number")
+    __slots__ = ("_clock", "_drops", "changed", "changed_keys", "next_s", "number")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -39,6 +39,9 @@ class Timeline:
         self.number = int(clock.monotonic() / BUCKET_S)
         #: monotonic moment at which ``number`` changes
         self.next_s = (self.number + 1) * BUCKET_S
+        #: windows of models, and of keys, that have changed since they were last settled
+        self.changed: list[Window] = []
+        self.changed_keys: list[Window] = []
 
     @property
     def end_time(self) -> int:
@@ -58,12 +61,22 @@ class Timeline:
         for due in [number for number in self._drops if number <= self.number]:
             for window in self._drops.pop(due):
                 window.drop(due - BUCKETS)
+        # where nobody reads, the lists would hold windows for ever
+        settle(self.changed)
+        settle(self.changed_keys)
+
+
+def settle(changed: list[Window]) -> None:
+    """Brings the visible values of these windows up to date."""
+    for window in changed:
+        window.settle()
+    changed.clear()
 
 
 class ErrorRate:
     """``error_rate`` of a key or a model: shares of all attempts in the window, 0.0 without any."""
 
-    __slots__ = ("_filled", "_window", "client", "rate_limit", "server", "timeout", "total", "version")
+    __slots__ = ("client", "rate_limit", "server", "timeout", "total", "version")
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "total": DOUBLE,
         "timeout": DOUBLE,
@@ -72,45 +85,41 @@ class ErrorRate:
         "server": DOUBLE,
     }
 
-    total: float
-    timeout: float
-    rate_limit: float
-    client: float
-    server: float
-
-    def __init__(self, window: Window) -> None:
-        self._window = window
-        self._filled = False
-        #: grows when a value that somebody has read is no longer true
+    def __init__(self) -> None:
+        self.total = self.timeout = self.rate_limit = self.client = self.server = 0.0
+        #: grows when a value changes
         self.version = 0
 
-    def __getattr__(self, name: str) -> float:
-        if name not in ErrorRate.__cel__:
-            raise AttributeError(name)
-        closed, current = self._window.sums()
-        self._window.read = True
+    def set(self, closed: Bucket, current: Bucket) -> None:
+        """From the sums of a window."""
         count = (closed.count + current.count) or 1
-        self.total = (closed.failed + current.failed) / count
-        self.timeout = (closed.timeout + current.timeout) / count
-        self.rate_limit = (closed.rate_limit + current.rate_limit) / count
-        self.client = (closed.client + current.client) / count
-        self.server = (closed.server + current.server) / count
-        self._filled = True
-        value: float = object.__getattribute__(self, name)
-        return value
-
-    def empty(self) -> None:
-        """The sums changed: the next reader computes again."""
-        if self._filled:
-            self._filled = False
+        failed = closed.failed + current.failed
+        if not failed:
+            if self.total:
+                self.version += 1
+                self.total = self.timeout = self.rate_limit = self.client = self.server = 0.0
+            return
+        total = failed / count
+        timeout = (closed.timeout + current.timeout) / count
+        rate_limit = (closed.rate_limit + current.rate_limit) / count
+        client = (closed.client + current.client) / count
+        server = (closed.server + current.server) / count
+        if (total, timeout, rate_limit, client, server) != (
+            self.total, self.timeout, self.rate_limit, self.client, self.server,
+        ):  # fmt: skip
             self.version += 1
-            del self.total, self.timeout, self.rate_limit, self.client, self.server
+            self.total, self.timeout, self.rate_limit, self.client, self.server = (
+                total, timeout, rate_limit, client, server,
+            )  # fmt: skip
 
 
 class Latency:
     """``latency``: milliseconds; the token times are None without streamed requests in the window."""
 
-    __slots__ = ("_averages", "_percentiles", "_window", *(f"{k}_avg" for k in KINDS), *(f"{k}_p95" for k in KINDS))
+    __slots__ = (
+        "_percentiles", "_window", "gateway_ms_avg", "time_per_output_token_ms_avg", "time_to_first_token_ms_avg",
+        "upstream_ms_avg",
+    )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "gateway_ms_avg": INT,
         "gateway_ms_p95": INT,
@@ -122,60 +131,47 @@ class Latency:
         "time_per_output_token_ms_p95": nullable(INT),
     }
 
-    gateway_ms_avg: int
-    gateway_ms_p95: int
-    upstream_ms_avg: int
-    upstream_ms_p95: int
-    time_to_first_token_ms_avg: int | None
-    time_to_first_token_ms_p95: int | None
-    time_per_output_token_ms_avg: int | None
-    time_per_output_token_ms_p95: int | None
-
     def __init__(self, window: Window) -> None:
         self._window = window
-        self._averages = False
-        self._percentiles = False
+        #: gateway, upstream, first token, per token; None: to be computed
+        self._percentiles: list[int | None] | None = None
+        self.gateway_ms_avg = self.upstream_ms_avg = 0
+        self.time_to_first_token_ms_avg: int | None = None
+        self.time_per_output_token_ms_avg: int | None = None
 
-    def __getattr__(self, name: str) -> int | None:
-        if name not in Latency.__cel__:
-            raise AttributeError(name)
-        self._window.read = True
-        if name.endswith("_avg"):
-            self._fill_averages()
-        else:
-            self._fill_percentiles()
-        value: int | None = object.__getattribute__(self, name)
-        return value
-
-    def _fill_averages(self) -> None:
-        a, b = self._window.sums()
+    def set(self, a: Bucket, b: Bucket) -> None:
+        """From the sums of a window."""
+        self._percentiles = None
         self.gateway_ms_avg = average_ms(a.gateway_us + b.gateway_us, a.gateway_count + b.gateway_count) or 0
         self.upstream_ms_avg = average_ms(a.upstream_us + b.upstream_us, a.upstream_count + b.upstream_count) or 0
-        self.time_to_first_token_ms_avg = average_ms(a.first_us + b.first_us, a.first_count + b.first_count)
-        self.time_per_output_token_ms_avg = average_ms(
-            a.per_token_us + b.per_token_us, a.per_token_count + b.per_token_count
-        )
-        self._averages = True
+        streams = a.first_count + b.first_count
+        if streams or self.time_to_first_token_ms_avg is not None:
+            self.time_to_first_token_ms_avg = average_ms(a.first_us + b.first_us, streams)
+            self.time_per_output_token_ms_avg = average_ms(
+                a.per_token_us + b.per_token_us, a.per_token_count + b.per_token_count
+            )
 
-    def _fill_percentiles(self) -> None:
-        closed, current = self._window.sums()
-        gateway_ms, upstream_ms, first_ms, per_token_ms = percentiles_ms(closed.histogram, current.histogram)
-        self.gateway_ms_p95 = gateway_ms or 0
-        self.upstream_ms_p95 = upstream_ms or 0
-        self.time_to_first_token_ms_p95 = first_ms
-        self.time_per_output_token_ms_p95 = per_token_ms
-        self._percentiles = True
+    def _computed(self) -> list[int | None]:
+        if self._percentiles is None:
+            closed, current = self._window.sums()
+            self._percentiles = percentiles_ms(closed.histogram, current.histogram)
+        return self._percentiles
 
-    def empty(self) -> None:
-        """The sums changed: the next reader computes again."""
-        if self._averages:
-            self._averages = False
-            del self.gateway_ms_avg, self.upstream_ms_avg
-            del self.time_to_first_token_ms_avg, self.time_per_output_token_ms_avg
-        if self._percentiles:
-            self._percentiles = False
-            del self.gateway_ms_p95, self.upstream_ms_p95
-            del self.time_to_first_token_ms_p95, self.time_per_output_token_ms_p95
+    @property
+    def gateway_ms_p95(self) -> int:
+        return (self._percentiles or self._computed())[0] or 0
+
+    @property
+    def upstream_ms_p95(self) -> int:
+        return (self._percentiles or self._computed())[1] or 0
+
+    @property
+    def time_to_first_token_ms_p95(self) -> int | None:
+        return (self._percentiles or self._computed())[2]
+
+    @property
+    def time_per_output_token_ms_p95(self) -> int | None:
+        return (self._percentiles or self._computed())[3]
 
 
 class TokenCount:
@@ -217,23 +213,24 @@ class Window:
     """Outcomes, times and tokens of what it is recorded for: a key, or one model in one scope."""
 
     __slots__ = (
-        "_buckets", "_closed", "_current", "_timeline", "_waiting", "error_rate", "latency", "model", "provider",
-        "read", "token",
+        "_buckets", "_changed", "_closed", "_current", "_listed", "_timeline", "_waiting", "error_rate", "latency",
+        "model", "provider", "token",
     )  # fmt: skip
 
     def __init__(self, timeline: Timeline, provider: str, model: str) -> None:
         self._timeline = timeline
+        #: the list that names this window while its visible values are behind
+        self._changed = timeline.changed
+        self._listed = False
         #: the closed ones and the running one, oldest first
         self._buckets: list[Bucket] = []
         self._closed = Bucket(0)
         self._current = Bucket(-1)
         #: attempts of the current bucket that are not in its sums yet
         self._waiting: list[Measure] = []
-        #: somebody looked: some slots of ``error_rate`` or ``latency`` are filled
-        self.read = False
         self.provider = provider
         self.model = model
-        self.error_rate = ErrorRate(self)
+        self.error_rate = ErrorRate()
         self.latency = Latency(self)
         self.token = TokenCount(self)
 
@@ -264,21 +261,22 @@ class Window:
             self._open()
         waiting = self._waiting
         waiting.append(measure)
-        if self.read:
-            self._forget(failed=measure.outcome is not SUCCESS)
+        if not self._listed:
+            self._listed = True
+            self._changed.append(self)
         if len(waiting) >= _WAITING:
             self._fold()
+
+    def settle(self) -> None:
+        """Brings the visible values up to date; called by whom ``_changed`` belongs to."""
+        self._listed = False
+        closed, current = self.sums()
+        self.error_rate.set(closed, current)
+        self.latency.set(closed, current)
 
     def _fold(self) -> None:
         self._current.fold(self._waiting)
         self._waiting.clear()
-
-    def _forget(self, *, failed: bool) -> None:
-        """What was read may be wrong now. Rates of 0.0 stay true while attempts succeed."""
-        self.latency.empty()
-        if failed or self._closed.failed or self._current.failed:
-            self.error_rate.empty()
-            self.read = False
 
     def _open(self) -> None:
         closed, current = self.sums()
@@ -294,11 +292,13 @@ class Window:
         bucket = self._buckets.pop(0)
         if bucket.number != number:
             raise RuntimeError("buckets are dropped in the order in which they were opened")
-        self._forget(failed=False)
         if bucket is current:
             self._current = Bucket(-1)
         else:
             closed.add(bucket, -1)
+        if not self._listed:
+            self._listed = True
+            self._changed.append(self)
 
 
 _MEMBERS: Final[Mapping[str, CelType]] = {
