@@ -46,21 +46,15 @@ class SnapshotBuilder:
         self._parts = parts
         self._services = services
         self._generation = 0
-        self._ai_parts = AiParts(
-            catalog=load_shipped(),
-            metrics=parts.metrics,
-            transport=parts.transport,
-            clock=parts.clock,
-            instance_id=parts.instance_id,
-            installation_key=parts.installation_key,
-            scope_of=lambda exchange: scope_of(exchange, parts.clock.now),
-            environment=policy_context(ACTIONS).environment(Phase.REQUEST),
-        )
+        self._ai_parts: AiParts | None = None
 
     def build(self, settings: Settings, addresses: Mapping[str, Listen]) -> tuple[Snapshot | None, list[Problems]]:
-        """The snapshot, or None, and what there is to say. ``addresses``: listener as configured → real address."""
+        """The snapshot, or None, and what there is to say. Reads files and compiles: runs in a thread.
+
+        ``addresses``: listener as configured → real address.
+        """
         draft = Draft()
-        gateways = GatewayBuilder(self._ai_parts, settings.ai)
+        gateways = GatewayBuilder(self._gateway_parts(), settings.ai)
         for entry in settings.endpoints:
             self._endpoint(entry, settings, gateways, draft, addresses)
         if draft.failed:
@@ -77,6 +71,22 @@ class SnapshotBuilder:
             warnings=warnings,
         )
         return snapshot, draft.problems
+
+    def _gateway_parts(self) -> AiParts:
+        """Made at the first build, since the catalog is read from disk."""
+        if self._ai_parts is None:
+            parts = self._parts
+            self._ai_parts = AiParts(
+                catalog=load_shipped(),
+                metrics=parts.metrics,
+                transport=parts.transport,
+                clock=parts.clock,
+                instance_id=parts.instance_id,
+                installation_key=parts.installation_key,
+                scope_of=lambda exchange: scope_of(exchange, parts.clock.now),
+                environment=policy_context(ACTIONS).environment(Phase.REQUEST),
+            )
+        return self._ai_parts
 
     def _endpoint(
         self, entry: EndpointSettings, settings: Settings, gateways: GatewayBuilder, draft: Draft,

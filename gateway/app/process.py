@@ -71,19 +71,19 @@ class Process:
         self.snapshot: SnapshotRef | None = None
         #: starting, serving, draining
         self.state = "starting"
-        self._stale: list[str] = []
+        self._reloading = asyncio.Lock()
 
     # ---- life -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serves until a signal says stop, then drains."""
         loop = asyncio.get_running_loop()
-        self.snapshot = SnapshotRef(self._first_snapshot())
+        self.snapshot = SnapshotRef(await self._first_snapshot())
         for endpoint in self._listening():
             await self._listen(endpoint)
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._signalled, number)
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         watchdog_s = self.settings.environment.watchdog_s
         if watchdog_s:
             self._parts.tasks.start(self._watchdog(watchdog_s / 2))
@@ -115,6 +115,12 @@ class Process:
         log.info("%s: finishing requests", signal.Signals(number).name)
         self.stop()
 
+    def _hung_up(self) -> None:
+        self._parts.tasks.start(self._reload_quietly())
+
+    async def _reload_quietly(self) -> None:
+        await self.reload()
+
     async def _drain(self) -> None:
         self.state = "draining"
         self._notifier.stopping()
@@ -128,40 +134,49 @@ class Process:
 
     # ---- configuration --------------------------------------------------------------------------------------------
 
-    def _first_snapshot(self) -> Snapshot:
+    async def _first_snapshot(self) -> Snapshot:
         addresses = {}
         for endpoint in self._listening():
             assert endpoint.listen is not None
             sock = self._socket(endpoint.listen)
             addresses[str(endpoint.listen)] = real_address(sock)
-        snapshot, problems = self._builder.build(self.settings, addresses)
+        snapshot, problems = await asyncio.to_thread(self._builder.build, self.settings, addresses)
         if snapshot is None:
             raise ConfigurationError(problems)
         self._report(problems)
         return snapshot
 
-    def reload(self) -> list[Problems]:
-        """Reads everything again; swaps the snapshot if all of it is valid (SV-20). Gives what there is to say."""
-        assert self.snapshot is not None
-        self._notifier.reloading()
-        settings, found = self._options.load()
-        problems = [found]
-        snapshot = None
-        if settings is not None:
+    async def reload(self) -> list[Problems]:
+        """Reads everything again; swaps the snapshot if all of it is valid (SV-20). Gives what there is to say.
+
+        Files are read and policies compiled in a thread, so that requests go on meanwhile.
+        """
+        async with self._reloading:
+            self._notifier.reloading()
             addresses = {key: real_address(sock) for key, sock in self._sockets.items()}
-            snapshot, built = self._builder.build(settings, addresses)
-            problems += built
+            snapshot, problems = await asyncio.to_thread(self._rebuild, addresses)
+            self._publish(snapshot)
+            self._report(problems)
+            self._notifier.ready("serving" if snapshot is not None else "serving an older configuration")
+            return problems
+
+    def _rebuild(self, addresses: Mapping[str, Listen]) -> tuple[Snapshot | None, list[Problems]]:
+        settings, found = self._options.load()
+        if settings is None:
+            return None, [found]
+        snapshot, problems = self._builder.build(settings, addresses)
+        return snapshot, [found, *problems]
+
+    def _publish(self, snapshot: Snapshot | None) -> None:
+        assert self.snapshot is not None
         if snapshot is None:
             self.snapshot.stale = True
             log.error("reload failed: the running configuration stays")
-        else:
-            self.snapshot.current = snapshot
-            self.snapshot.stale = False
-            self.settings = snapshot.settings
-            log.info("reloaded: generation %d", snapshot.generation)
-        self._report(problems)
-        self._notifier.ready("serving" if snapshot is not None else "serving an older configuration")
-        return problems
+            return
+        self.snapshot.current = snapshot
+        self.snapshot.stale = False
+        self.settings = snapshot.settings
+        log.info("reloaded: generation %d", snapshot.generation)
 
     def _report(self, problems: list[Problems]) -> None:
         for found in problems:

@@ -41,7 +41,7 @@ def check(settings: Settings) -> Problems:
         async with asyncio.TaskGroup() as group:
             parts = _parts(settings, Tasks(group))
             try:
-                _, problems = SnapshotBuilder(parts, {}).build(settings, {})
+                _, problems = await asyncio.to_thread(SnapshotBuilder(parts, {}).build, settings, {})
             finally:
                 await parts.close()
         for each in problems:

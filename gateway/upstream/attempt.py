@@ -192,8 +192,11 @@ class Held:
         if self.ready:
             self.failure = Failure("connection", reason, self.status)
             return
+        if self.status >= 400:  # the head says enough
+            self._fail_http()
+            return
         stale = connection is not None and connection.reused and not connection.received
-        self._fail(Failure("connection", reason, 0 if self.status < 400 else self.status, stale=stale))
+        self._fail(Failure("connection", reason, self.status, stale=stale))
 
     # ---- deciding -------------------------------------------------------------------------------------------------
 

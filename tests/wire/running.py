@@ -1,0 +1,122 @@
+"""A whole gateway inside the test's event loop: real sockets on both sides, its inside open to assertions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from gateway.app.parts import Parts, Tasks, build_parts
+from gateway.app.process import Process, ProcessOptions
+from gateway.demo.tls import SelfSigned
+from gateway.exchange import Exchange
+from gateway.secrets.sources import MemorySource, SecretTable
+from gateway.settings.environment import Environment
+from gateway.settings.load import load_settings
+from gateway.settings.model import PolicySource, Settings
+
+
+def settings_for(policy: str | None, **ai: Any) -> Settings:
+    """Settings of one endpoint with this policy text; ``ai`` replaces settings of AG appendix A."""
+    flags = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"}
+    settings, problems = load_settings(flags, Environment({}))
+    assert settings is not None, list(problems)
+    source = PolicySource(file="policy.yaml", text=policy) if policy is not None else None
+    endpoints = tuple(replace(endpoint, policy=source) for endpoint in settings.endpoints)
+    return replace(settings, endpoints=endpoints, ai=replace(settings.ai, **ai))
+
+
+def ai_policy(providers: Sequence[Mapping[str, Any]], before: str = "", **config: Any) -> str:
+    """A policy whose last rule is an ``ai-gateway`` action over these providers."""
+    action = {"type": "ai-gateway", "config": {"providers": list(providers), **config}}
+    rules = f"{before.rstrip()}\n" if before else ""
+    return f"on_http_request:\n{rules}  - {json.dumps(action)}\n"
+
+
+@dataclass
+class RunningGateway:
+    """``async with RunningGateway(settings) as gateway: …``"""
+
+    settings: Settings
+    secrets: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    trust: SelfSigned | None = None
+    records: list[Exchange] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        ready = asyncio.Event()
+        self._runner = asyncio.ensure_future(self._run(ready))
+        waiting = asyncio.ensure_future(ready.wait())
+        await asyncio.wait((self._runner, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if self._runner.done():
+            waiting.cancel()
+            await self._runner
+        self.address = self.process.listeners[0].address
+        self.url = self.address.url()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.stop()
+        await self._runner
+
+    async def _run(self, ready: asyncio.Event) -> None:
+        settings = self.settings
+        if self.trust is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                trusted = replace(settings, ai=replace(settings.ai, ca_file=self.trust.write(Path(folder))[0]))
+                self.tls = tls_context(trusted)
+        async with asyncio.TaskGroup() as group:
+            tasks = Tasks(group)
+            table = SecretTable([MemorySource(self.secrets)])
+            self.parts: Parts = build_parts(settings, secrets=table, installation_key=b"k" * 32, tasks=tasks)
+            options = ProcessOptions(
+                settings=settings,
+                load=lambda: load_settings({}, Environment({})),
+                record=self.records.append,
+                started=lambda process: ready.set(),
+            )
+            self.process = Process(self.parts, options)
+            try:
+                await self.process.run()
+            finally:
+                tasks.cancel()
+                await self.parts.close()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """A client session for this gateway; the caller closes it."""
+        return aiohttp.ClientSession(self.url, auto_decompress=False)
+
+
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    """(status, headers, decoded body) of one HTTP/1.1 answer; asserts valid framing."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    status = int(lines[0].split(" ")[1])
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
+    if "content-length" in headers:
+        return status, headers, await reader.readexactly(int(headers["content-length"]))
+    if headers.get("transfer-encoding") != "chunked":
+        return status, headers, await reader.read()
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += await reader.readexactly(size)
+        assert await reader.readexactly(2) == b"\r\n"
+    assert await reader.readline() == b"\r\n"
+    return status, headers, body
+
+
+def request_bytes(path: str, body: bytes | Mapping[str, Any] | None = None, method: str = "POST", **headers: str) -> bytes:
+    """One HTTP/1.1 request; ``_`` in header names stands for ``-``."""
+    payload = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    lines = [f"{method} {path} HTTP/1.1", "host: gateway.test", f"content-length: {len(payload)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + payload
