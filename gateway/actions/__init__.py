@@ -21,8 +21,11 @@ from gateway.actions import (
     rate_limit,
     redirect,
     remove_headers,
+    request_body_find_replace,
+    response_body_find_replace,
     restrict_ips,
     set_vars,
+    sse_find_replace,
     url_rewrite,
 )
 from gateway.policy.action import ActionSpec
@@ -39,8 +42,11 @@ _SPECS: tuple[ActionSpec[Any], ...] = (
     rate_limit.SPEC,
     redirect.SPEC,
     remove_headers.SPEC,
+    request_body_find_replace.SPEC,
+    response_body_find_replace.SPEC,
     restrict_ips.SPEC,
     set_vars.SPEC,
+    sse_find_replace.SPEC,
     url_rewrite.SPEC,
 )
 

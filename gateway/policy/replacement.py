@@ -97,6 +97,10 @@ def _expand(parts: Sequence[Part], match: Any) -> bytes:
     return b"".join([(match.group(part) or b"") if isinstance(part, int) else part for part in parts])
 
 
+def _inside_character(subject: bytes, position: int) -> bool:
+    return position < len(subject) and subject[position] & 0xC0 == 0x80
+
+
 def replace_all(
     pattern: Pattern, target: Sequence[Part], subject: bytes, *, limit_bytes: int, keep: int = 1,
     expired: Callable[[], bool] | None = None,
@@ -111,8 +115,8 @@ def replace_all(
     size = len(subject)
     for match in pattern.compiled.finditer(subject):
         start, stop = match.span()
-        if start == stop and start < len(subject) and subject[start] & 0xC0 == 0x80:
-            continue  # an empty match inside a character
+        if start == stop and ((found and start == end) or _inside_character(subject, start)):
+            continue  # nothing right behind a match is no second match, as in RE2's own replacing
         found += 1
         if len(matches) < keep:
             matches.append(subject[start:stop])
