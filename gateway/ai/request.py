@@ -9,8 +9,8 @@ Invariants
     3. No scan runs in Python per token: 32 MiB of hostile JSON cost a few C passes, not seconds.
 
 How names are proven distinct, cheapest first: the document written back gives the same bytes (compact clients); or
-``"name"`` occurs once in the body for every name (then it is the member itself, as no name is spelt with escapes);
-or the members are walked one by one.
+``"name"`` occurs once in the body, or once as a name, for every name (then it is the member itself, as no name is
+spelt with escapes); or the members are walked one by one.
 
 Source: ai-gateway.md AG-70, AG-72, AG-211, AG-218, AG-244.
 """
@@ -68,7 +68,8 @@ class AiRequest:
     """One parsed request body. ``document`` is read-only: edits go through ``splice.build_body``."""
 
     __slots__ = (
-        "_compact", "_members", "body", "client_set_stream_options", "document", "model", "models", "stream", "surface",
+        "_also_values", "_compact", "_members", "body", "client_set_stream_options", "document", "model", "models",
+        "stream", "surface",
     )  # fmt: skip
 
     def __init__(self, surface: Surface, body: bytes, document: dict[str, Any]) -> None:
@@ -83,7 +84,10 @@ class AiRequest:
         self.stream = document.get("stream") is True
         #: ``stream_options.include_usage`` is present, with either value (AG-244)
         self.client_set_stream_options = sets_include_usage(document.get("stream_options"))
+        # how the names were proven distinct: a compact body, members walked, or else every name stands there once,
+        # except for those that stand there as values, too
         self._compact = False
+        self._also_values: tuple[str, ...] = ()
         self._members: dict[str, Member] | None = None
 
     @property
@@ -108,9 +112,8 @@ class AiRequest:
         if self._compact:
             start = self._compact_start(name)
         else:
-            if not _PLAIN_NAME.fullmatch(name) or _may_escape_names(body) or body.count(_needle(name)) != 1:
-                return None
-            start = body.find(_needle(name))
+            needle = _needle(name)
+            start = body.find(needle + b":" if name in self._also_values else needle)
         quoted = _STRING.match(body, start)
         colon = _NAME_END.match(body, quoted.end()) if quoted else None
         return None if colon is None else Member(start, colon.end(), value_end(body, colon.end()))
@@ -220,8 +223,18 @@ def _names_are_distinct(request: AiRequest) -> bool:
                 return False
             needle = _needle(name)
         if count(needle) != 1:
-            return False
+            if not _is_one_name(body, needle):
+                return False
+            request._also_values += (name,)
     return True
+
+
+def _is_one_name(body: bytes, needle: bytes) -> bool:
+    """Whether only one of a text's occurrences is a member's name, as in ``{"role": "user", …, "user": 1}``."""
+    count = body.count
+    if count(needle + b":") != 1:
+        return False
+    return 1 + count(needle + b",") + count(needle + b"}") + count(needle + b"]") == count(needle)
 
 
 def _is_compact(document: dict[str, Any], body: bytes) -> bool:

@@ -114,6 +114,10 @@ def test_refused_bodies(body, reason):
         b'{"mod\\u0065l":"a","model":"b"}',
         b'{"m\xc3\xb6del":1,"m\\u00f6del":2}',
         b'{"":1,"":2}',
+        b'{"role": "user", "user": 1, "user" : 2}',
+        b'{"m": {"a\\"user": 1}, "user" : 2, "user" : 3}',
+        b'{"role": "user", "user": 1, "user"\n: 2}',
+        b'{"role": "user", "user": 1, "user": 2}',
         b'{"a":"\\ud800","a":1}',
         b'{"messages":[{"a":1}],"model":"m","messages":[]}',
         b'{"x":1e400,"x":2}',
@@ -154,6 +158,13 @@ def test_at_most_64_names():
     assert len(parse(json.dumps({"models": [*names, " "]}).encode()).names) == MAX_NAMES
 
 
+@pytest.mark.parametrize("end", [b"", b" ", b"\n"])
+def test_a_name_that_also_stands_as_a_value(end):
+    body = b'{"a": "user"%b, "b": ["user"%b], "c": {"x": "user"%b}, "user": 5}' % (end, end, end)
+    member = parse(body).member("user")
+    assert body[member.start : member.end] == b'"user": 5'
+
+
 def test_many_members_are_walked():
     document = {f"k{i}": i for i in range(500)}
     request = parse(json.dumps(document).encode())
@@ -190,7 +201,7 @@ def test_stream(stream, *, expected):
 
 
 def test_a_deep_value_within_the_limit_is_refused_rather_than_crashing_the_walk():
-    body = b'{"a":1, "user":"user", "deep":' + b"[" * 1000 + b"]" * 1000 + b"}"
+    body = b'{"a": 1, "b": {"a": 2}, "deep": ' + b"[" * 1000 + b"]" * 1000 + b"}"
     assert "deep" in refusal(body)
 
 
