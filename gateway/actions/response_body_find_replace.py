@@ -113,5 +113,6 @@ SPEC = ActionSpec(
     shape=then(record(Config, replacements=field(replacements_shape(), doc="made in order")), _with_limit),
     compile=compile_response_body_find_replace,
     result=Result,
+    skips_streams=True,
     doc="Replaces text in the body of an answer; event streams are not changed.",
 )

@@ -167,6 +167,8 @@ class ActionSpec(Generic[C]):
     handles: bool = False
     #: checks who the caller is; its presence silences the warning about open gateways (CL-1)
     guards: bool = False
+    #: changes whole answers and leaves event streams alone (TP-444)
+    skips_streams: bool = False
     #: at most one per policy (TP-8): the code of the error
     single_code: str = ""
     doc: str = ""

@@ -11,6 +11,8 @@ from gateway.policy.options import PolicyOptions
 
 #: warning of CL-1: keys of the operator are open to whoever finds the endpoint
 UNGUARDED = "ERR_TP_UNGUARDED"
+#: warning of TP-444: a rule over answers that streamed ones escape
+STREAMS_ESCAPE = "ERR_TP_STREAMS_ESCAPE"
 
 
 def check_policy(
@@ -27,6 +29,7 @@ def check_policy(
     checks.unreachable()
     checks.unhandled()
     checks.unguarded()
+    checks.streams_escape()
 
 
 class _Checks:
@@ -103,6 +106,20 @@ class _Checks:
                         return
                     if self.guards(rule, action):
                         return
+
+    def streams_escape(self) -> None:
+        """TP-444."""
+        if self.policy.phases.get(Phase.STREAM):
+            return
+        for rule in self.policy.phases.get(Phase.RESPONSE, ()):
+            for action in rule.actions:
+                if self.actions[action.type].skips_streams:
+                    place = self.places[id(action)]
+                    words = (
+                        f"{rule.place.label}, {action.type}: streamed answers are not covered; "
+                        f"add a rule to {Phase.STREAM}, such as sse-find-replace"
+                    )
+                    self.problems.warning(place.get("type") or place, STREAMS_ESCAPE, words)
 
     def guards(self, rule: Rule, action: ActionConfig) -> bool:
         """Whether an action may keep a caller out."""

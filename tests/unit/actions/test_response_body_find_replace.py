@@ -78,6 +78,16 @@ def test_event_streams_pass_unread_tp444() -> None:
     assert result(exchange, "response_body_find_replace").replacements == []
 
 
+def test_streams_that_escape_are_a_warning_tp444() -> None:
+    def warned(text: str) -> list[tuple[int, int]]:
+        found = Policies().problems(text).warnings
+        return [(problem.line, problem.column) for problem in found if problem.code == "ERR_TP_STREAMS_ESCAPE"]
+
+    alone = action(TYPE, CONFIG, "on_http_response")
+    assert warned(alone) == [(2, 11)]
+    assert warned(alone + action("sse-find-replace", CONFIG, Phase.STREAM)) == []
+
+
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
 def test_answers_without_a_body_keep_their_head(method: str, status: int) -> None:
     head = answer(None, status=status, content_length="999")
