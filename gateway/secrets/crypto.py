@@ -107,6 +107,10 @@ class SealBox:
         wrapped = self._current.wrap(self._data_key(sealed, place), place)
         return _VERSION + self._current.id + wrapped + sealed[_TEXT_AT:]
 
+    def under(self, key: MasterKey) -> SealBox:
+        """A box that seals with a new key and still opens what this one opens."""
+        return SealBox(key, *self._keys.values())
+
     def check_value(self) -> bytes:
         """A sealed constant: whoever opens it has the right master key (CP-105)."""
         return self.seal(_CHECK_TEXT, CHECK_PLACE)
