@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import os
 import re
@@ -99,7 +100,7 @@ class TestReadme:
     def test_links_and_files(self) -> None:
         """What is named in backquotes as a file of this project is one."""
         for name in re.findall(r"`((?:systemd|loadtest|tests|policies)/[\w./-]+)`", README):
-            assert (ROOT / name).exists(), name
+            assert (ROOT / name).exists() or name.endswith("/"), name
 
 
 def _shell_lines() -> Iterator[str]:
@@ -115,6 +116,47 @@ class TestMetadata:
     def test_changelog_has_this_version(self) -> None:
         text = (ROOT / "CHANGELOG.md").read_text()
         assert re.findall(r"^## (\S+)", text, re.MULTILINE)[0] in ("Unreleased", __version__)
+
+
+class TestDependencies:
+    """What is imported is what setup.cfg declares: a package that comes along with another may leave with it."""
+
+    @pytest.mark.parametrize(("folder", "extras"), [("gateway", ()), ("loadtest", ("load",)), ("tests", ("test",))])
+    def test_imports_are_declared(self, folder: str, extras: tuple[str, ...]) -> None:
+        providers = importlib.metadata.packages_distributions()
+        declared = _requirements("ai-gateway", extras)
+        missing = {
+            f"{path.relative_to(ROOT)}: {name}"
+            for path in ROOT.glob(f"{folder}/**/*.py")
+            for name in _third_party(path)
+            if not {_normal(package) for package in providers.get(name, [name])} & declared
+        }
+        assert missing == set()
+
+
+def _third_party(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - {"gateway", "tests", "loadtest"}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _requirements(name: str, extras: tuple[str, ...]) -> set[str]:
+    """Normal names of what a package asks for, directly, with these extras."""
+    found = set()
+    for requirement in importlib.metadata.requires(name) or ():
+        head, _, marker = requirement.partition(";")
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
+        if extra is None or extra[1] in extras:
+            found.add(_normal(re.split(r"[\s\[<>=!~(;]", head.strip())[0]))
+    return found
 
 
 class TestConstraints:
@@ -152,12 +194,7 @@ def _installed(extras: tuple[str, ...]) -> set[str]:
     waiting = [("ai-gateway", extras)]
     while waiting:
         name, wanted = waiting.pop()
-        for requirement in importlib.metadata.requires(name) or ():
-            head, _, marker = requirement.partition(";")
-            extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
-            if extra and extra[1] not in wanted:
-                continue
-            inner = re.sub(r"[-_.]+", "-", re.split(r"[\s\[<>=!~(;]", head.strip())[0]).lower()
+        for inner in _requirements(name, wanted):
             if inner not in found and _is_installed(inner):
                 found.add(inner)
                 waiting.append((inner, ()))
