@@ -30,6 +30,14 @@ def compile_pattern(pattern: str) -> Any:
         raise Failure("invalid regular expression: not UTF-8") from None
 
 
+def _dynamic_pattern(pattern: str) -> Any:
+    """A pattern made at run time: RE2's message quotes it, and it may come from a client (TP-57)."""
+    try:
+        return compile_pattern(pattern)
+    except Failure:
+        raise Failure("invalid regular expression") from None
+
+
 def _clean(text: str) -> str:
     """RE2 reads UTF-8; a lone surrogate (an undecodable byte of a header) counts as one replacement character."""
     return text.encode("utf-8", "replace").decode("utf-8")
@@ -37,12 +45,12 @@ def _clean(text: str) -> str:
 
 def matches(text: str, pattern: str) -> bool:
     """True if the pattern occurs anywhere in the text."""
-    return _searcher(compile_pattern(pattern))(text)
+    return _searcher(_dynamic_pattern(pattern))(text)
 
 
 def any_matches(values: Sequence[str], pattern: str) -> bool:
     """TP-93"""
-    return any(map(_searcher(compile_pattern(pattern)), values))
+    return any(map(_searcher(_dynamic_pattern(pattern)), values))
 
 
 def _searcher(compiled: Any) -> Callable[[str], bool]:
