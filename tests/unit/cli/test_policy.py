@@ -69,6 +69,7 @@ def test_options_of_settings(tmp_path: Path) -> None:
         5,
         6,
     )
-    assert (options.available, options.ip_policies) == ({"geo", "feed"}, {"ipp_1"})
+    assert options.available == {"geo", "feed"}
+    assert options.ip_policies == {"ipp_1"}
     assert options.http_request_allow_external == ("h",)
     assert options_of(Settings()).available == frozenset()
