@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar, Final
 
-from gateway.ai.entities import TEXT_PRICES, TOOL_PRICES, Author, Model, Provider, ProviderKey
+from gateway.ai.entities import TEXT_PRICES, TOOL_PRICES, Author, KeyElement, Model, Provider
 from gateway.cel.env import (
     DOUBLE,
     DYN,
@@ -29,7 +29,7 @@ from gateway.cel.env import (
 MODELS: Final = ai_list_of(Model)
 PROVIDERS: Final = ai_list_of(Provider)
 AUTHORS: Final = ai_list_of(Author)
-KEYS: Final = ai_list_of(ProviderKey, undecided=True)
+KEYS: Final = ai_list_of(KeyElement, undecided=True)
 _ANY_LIST: Final = list_of(DYN)
 _IDS: Final = list_of(STRING)
 #: AG-106
@@ -56,7 +56,7 @@ class KeyCollections:
     __slots__ = ("keys",)
     __cel__: ClassVar[Mapping[str, CelType]] = {"keys": KEYS}
 
-    def __init__(self, keys: Sequence[ProviderKey]) -> None:
+    def __init__(self, keys: Sequence[KeyElement]) -> None:
         self.keys = keys
 
 

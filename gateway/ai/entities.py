@@ -313,17 +313,11 @@ class KeySource(enum.Enum):
 
 
 class ProviderKey:
-    """AIKey (AG-120): one credential at one upstream model. Its numbers are shared with its other appearances."""
+    """One credential at one upstream model. Its numbers are shared with its other appearances."""
 
     __slots__ = (
         "client_header", "credentials", "error_rate", "id", "quota", "source", "state", "stored_id", "value", "window",
     )  # fmt: skip
-    __cel__: ClassVar[Mapping[str, CelType]] = {
-        "id": STRING,
-        "value": sensitive(STRING),
-        "quota": object_of(Quota),
-        "error_rate": object_of(ErrorRate),
-    }
 
     def __init__(
         self, key_id: str, value: Secret, source: KeySource, *, state: KeyState, window: Window,
@@ -351,6 +345,28 @@ class ProviderKey:
 
     def __repr__(self) -> str:
         return f"<ProviderKey {self.id or self.source.value}>"
+
+
+class KeyElement:
+    """AIKey (AG-120): a key as strategies see it. Apart from ``ProviderKey``, because its value is plain."""
+
+    __slots__ = ("error_rate", "id", "key", "quota", "value")
+    __cel__: ClassVar[Mapping[str, CelType]] = {
+        "id": STRING,
+        "value": sensitive(STRING),
+        "quota": object_of(Quota),
+        "error_rate": object_of(ErrorRate),
+    }
+
+    def __init__(self, key: ProviderKey) -> None:
+        self.key = key
+        self.id = key.id
+        self.value = key.value.reveal()
+        self.quota = key.quota
+        self.error_rate = key.error_rate
+
+    def __repr__(self) -> str:
+        return f"<KeyElement {self.id}>"
 
 
 class Candidate:

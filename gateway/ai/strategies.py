@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from gateway.ai.candidates import Plan
 from gateway.ai.catalog import Catalog
 from gateway.ai.collections import AiScope, KeyCollections, ModelCollections
-from gateway.ai.entities import Candidate, Model, Provider, ProviderKey
+from gateway.ai.entities import Candidate, KeyElement, Model, Provider, ProviderKey
 from gateway.ai.universe import build_authors
 from gateway.cel.compile import Program, compile_expression, locate
 from gateway.cel.env import CelType, Environment, Kind
@@ -25,7 +25,10 @@ from gateway.errors import SELECTION_EMPTY, SELECTION_FAILED, SELECTION_TYPE, Er
 
 #: gives the request's scope; called only by strategies that read more than ``ai``
 ScopeSource = Callable[[], Any]
-ELEMENT_NAMES: Final = {Model: "AIModel", ProviderKey: "AIKey"}
+#: what strategies return: the class that expressions see, and its documented name
+_ELEMENTS: Final[Mapping[type[Any], tuple[type[Any], str]]] = {
+    Model: (Model, "AIModel"), ProviderKey: (KeyElement, "AIKey"),
+}  # fmt: skip
 DEFAULT_KEYS: Final = "ai.keys"
 
 
@@ -51,13 +54,13 @@ class Strategy:
 def compile_strategy(source: str, environment: Environment, element: type[Model] | type[ProviderKey]) -> Strategy:
     """Raises CelError, also for a result that can never be an element or a list of them (AG-9)."""
     program = compile_expression(source, environment)
-    if not _may_be(program.type, element):
-        name = ELEMENT_NAMES[element]
+    host, name = _ELEMENTS[element]
+    if not _may_be(program.type, host):
         message = f"Expression '{source}' must return an {name} or []{name}, got {program.type}."
         raise program.layout.error(CelTypeError, 0, message)
     only_ai = all(name == "ai" or name.startswith("ai.") for name in program.reads)
     kind = program.type
-    proven = kind.is_exactly(Kind.LIST) and kind.item.host is element and not kind.item.nullable
+    proven = kind.is_exactly(Kind.LIST) and kind.item.host is host and not kind.item.nullable
     # members are reached through macro variables, which ``reads`` does not list; a backslash may hide a name
     hidden = "\\" in source
     repeatable = only_ai and program.pure and not hidden and "exhausted_in_s" not in source
@@ -129,7 +132,7 @@ class KeyChoice:
 
     def __init__(self, keys: tuple[ProviderKey, ...]) -> None:
         self.keys = keys
-        self.scope = AiScope(KeyCollections(keys))
+        self.scope = AiScope(KeyCollections(tuple(map(KeyElement, keys))))
         #: what was decided, by whom the choice belongs to, and the ``version`` of the numbers it was decided on
         self.known: Any = None
         self.stamp = -1
@@ -169,7 +172,7 @@ class KeyStrategies:
     def _keys(self, strategy: Strategy, choice: KeyChoice, source: ScopeSource) -> tuple[tuple[ProviderKey, ...], str]:
         try:
             result = _evaluate(strategy, choice.scope, source)
-            return tuple(_elements(result, ProviderKey, proven=strategy.proven)), ""
+            return tuple([each.key for each in _elements(result, KeyElement, proven=strategy.proven)]), ""
         except WrongResult as wrong:
             return (), f"must return an AIKey or []AIKey, got {wrong}"
         except Exception as error:  # noqa: BLE001 - AG-127: an expression that fails is a strategy that gave nothing
