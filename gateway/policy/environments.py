@@ -32,15 +32,18 @@ from gateway.policy.variables import Scope, StreamMessage
 
 #: what an installation may or may not have → the variables that need it, and what to say
 _GROUPS: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "geo": (("conn.geo", "conn.client_ip.geo", "conn.server_ip.geo"), "needs a GeoIP city database"),
-    "asn": (("conn.client_ip.as", "conn.server_ip.as"), "needs a GeoIP ASN database"),
+    "geo": (
+        ("conn.geo", "conn.client_ip.geo", "conn.server_ip.geo"),
+        "needs a GeoIP city database, which this version does not read",
+    ),
+    "asn": (("conn.client_ip.as", "conn.server_ip.as"), "needs a GeoIP ASN database, which this version does not read"),
     "feed": (
         tuple(
             f"conn.{side}_ip.{member}"
             for side in ("client", "server")
             for member in ("categories", "is_on_blocklist", "is_tor_node")
         ),
-        "needs lists of IP categories",
+        "needs lists of IP categories, which this version does not read",
     ),
     "tls": (("conn.tls",), "needs a listener that terminates TLS"),
     "ja4": (("conn.tls.ja4_fingerprint",), "needs the raw ClientHello, which the TLS library does not show"),
@@ -55,7 +58,8 @@ _ANSWERED = frozenset((Phase.RESPONSE, Phase.STREAM))
 
 def unavailable_variables(available: frozenset[str]) -> dict[str, str]:
     """Variable → reason, for every group that is not ``available`` (``geo asn feed tls``) or not provided."""
-    return {name: reason for group, (names, reason) in _GROUPS.items() if group not in available for name in names}
+    provided = available & PROVIDED
+    return {name: reason for group, (names, reason) in _GROUPS.items() if group not in provided for name in names}
 
 
 def environment_for(

@@ -155,7 +155,7 @@ def test_also_looks_whatever_is_wrong() -> None:
 
 
 def test_json_schema_of_a_record() -> None:
-    shape = record(
+    shape: Record[dict[str, Any]] = record(
         dict, a=field(text(), doc="what it is"), b=field(nullable(boolean()), None), c=field(enum("x"), "x"),
         d=field(list_of(integer(), minimum=1, maximum=3), ()), e=field(map_of(text(), maximum=2), (), tolerated="old"),
     )  # fmt: skip

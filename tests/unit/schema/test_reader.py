@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.document import Codes, Node, Problems, parse_document
 from gateway.schema.reader import INVALID, Reader, nearest
-from gateway.schema.shapes import field, integer, record, text
+from gateway.schema.shapes import Record, field, integer, record, text
 
 
 def parsed(source: str) -> Node:
@@ -48,7 +48,7 @@ def test_a_reader_may_give_scalars_a_meaning() -> None:
             return Node(node.kind, node.line, node.column, str(node.value).upper())
 
     problems = Problems()
-    shape = record(dict, a=field(text()), b=field(text()))
+    shape: Record[dict[str, str]] = record(dict, a=field(text()), b=field(text()))
     assert Upper(problems).read(shape, parsed("a: x\nb: no")) is INVALID
     assert [problem.message for problem in problems] == ["b: refused"]
     assert Upper(Problems()).read(shape, parsed("a: x\nb: y")) == {"a": "X", "b": "Y"}
