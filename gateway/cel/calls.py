@@ -101,12 +101,14 @@ def _call(generator: Generator, node: ast.Call, overloads: Sequence[Function], n
         fitting = matching
     exact = [function for function in fitting if _exact(function, arguments.types)]
     chosen = exact[:1] or fitting
-    fragment = (
-        _overload(generator, node, chosen[0], arguments)
-        if len(chosen) == 1
-        else _dispatch(generator, node, chosen, arguments)
-    )
-    return _finished(generator, node, chosen, arguments, fragment)
+    results = {_result(function, arguments) for function in chosen}
+    result = results.pop() if len(results) == 1 else DYN
+    functions, arguments = _specialised(generator, node, chosen, arguments)
+    if len(functions) == 1:
+        fragment = _overload(generator, node, functions[0], arguments, result)
+    else:
+        fragment = _dispatch(generator, node, functions, arguments, result)
+    return _finished(generator, node, chosen, fragment)
 
 
 def _signature(function: Function) -> str:
@@ -171,35 +173,47 @@ def literal_value(node: ast.Node) -> object:
     return NOT_LITERAL
 
 
-def _overload(generator: Generator, node: ast.Call, function: Function, arguments: _Arguments) -> Fragment:
-    emit = generator.emit
+def _specialised(
+    generator: Generator, node: ast.Call, functions: Sequence[Function], arguments: _Arguments
+) -> tuple[Sequence[Function], _Arguments]:
+    """The functions after a look at literal arguments, and the arguments that are left to pass."""
     literals = _literals(arguments)
-    if function.check is not None:
-        message = function.check(literals)
+    for function in functions:
+        message = function.check(literals) if function.check is not None else None
         if message:
             generator.fail(node, message)
-    prepared = _prepared(generator, node, function, literals)
-    if prepared is not None:
-        if NOT_LITERAL not in literals:
-            return Fragment(emit.constant(node, _folded(generator, node, prepared)), _result(function, arguments), True)
-        keep = [index for index, literal in enumerate(literals) if literal is NOT_LITERAL]
-        params = tuple(function.params[index] for index in keep)
-        arguments = _Arguments(
-            tuple(arguments.nodes[index] for index in keep), tuple(arguments.fragments[index] for index in keep)
-        )
-        function = replace(function, implementation=prepared, params=params, scope=False)
+    prepared = [_prepared(generator, node, function, literals) for function in functions]
+    keep = [index for index, literal in enumerate(literals) if literal is NOT_LITERAL]
+    special = [
+        replace(function, implementation=made, params=tuple(function.params[index] for index in keep), scope=False)
+        for function, made in zip(functions, prepared, strict=True)
+        if made is not None
+    ]
+    if len(special) < len(functions):
+        return functions, arguments
+    left = _Arguments(
+        tuple(arguments.nodes[index] for index in keep), tuple(arguments.fragments[index] for index in keep)
+    )
+    return special, left
+
+
+def _overload(
+    generator: Generator, node: ast.Call, function: Function, arguments: _Arguments, result: CelType
+) -> Fragment:
+    emit = generator.emit
+    if not arguments.nodes and function.prepare is not None:
+        return Fragment(emit.constant(node, _folded(generator, node, function.implementation)), result, True)
     if _guards_receiver(function, arguments):
         first, *rest = arguments.fragments
-        guarded = method_guard(function)
         codes = [first.code, *_guarded(generator, node, function.params[1:], rest)]
-        return Fragment(emit.call(node, guarded, *codes), _result(function, arguments), False)
+        return Fragment(emit.call(node, method_guard(function), *codes), result)
     codes = _guarded(generator, node, function.params, arguments.fragments)
     if function.scope:
         codes.insert(0, emit.name(node, "scope"))
     total = (
         function.total and all(fragment.total for fragment in arguments.fragments) and _exact(function, arguments.types)
     )
-    return Fragment(_code(generator, node, function, codes), _result(function, arguments), total)
+    return Fragment(_code(generator, node, function, codes), result, total)
 
 
 def _code(generator: Generator, node: ast.Call, function: Function, codes: list[python.expr]) -> python.expr:
@@ -244,14 +258,14 @@ def _guarded(
     ]
 
 
-def _dispatch(generator: Generator, node: ast.Call, functions: Sequence[Function], arguments: _Arguments) -> Fragment:
+def _dispatch(
+    generator: Generator, node: ast.Call, functions: Sequence[Function], arguments: _Arguments, result: CelType
+) -> Fragment:
     """Overloads told apart by the values' types."""
-    codes = [fragment.code for fragment in arguments.fragments]
     if any(function.scope for function in functions):
         generator.fail(node, f"'{node.name}' needs the scope and cannot be overloaded by type")
-    results = {_result(function, arguments) for function in functions}
-    kind = results.pop() if len(results) == 1 else DYN
-    return Fragment(generator.emit.call(node, dispatcher(functions), *codes), kind)
+    codes = [fragment.code for fragment in arguments.fragments]
+    return Fragment(generator.emit.call(node, dispatcher(functions), *codes), result)
 
 
 def _result(function: Function, arguments: _Arguments) -> CelType:
@@ -262,9 +276,7 @@ def _result(function: Function, arguments: _Arguments) -> CelType:
     return result
 
 
-def _finished(
-    generator: Generator, node: ast.Call, chosen: Sequence[Function], arguments: _Arguments, fragment: Fragment
-) -> Fragment:
+def _finished(generator: Generator, node: ast.Call, chosen: Sequence[Function], fragment: Fragment) -> Fragment:
     """Notes what the call means for the whole program; charges for what it makes."""
     for function in chosen:
         generator.pure = generator.pure and function.pure

@@ -27,10 +27,10 @@ class Path(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A variable, and how many names of the path it took."""
+    """A variable, and the members of it that the rest of the path names."""
 
     fragment: Fragment
-    used: int
+    rest: tuple[tuple[str, ast.Node], ...]
 
 
 def path_of(node: ast.Node) -> Path | None:
@@ -77,7 +77,7 @@ def _path_value(generator: Generator, path: Path) -> Fragment:
         known.update(*generator.locals)
         generator.fail(path.nodes[0], f"undeclared reference to '{name}'{hint(name, known)}")
     fragment = resolved.fragment
-    for name, node in zip(path.names[resolved.used :], path.nodes[resolved.used :], strict=True):
+    for name, node in resolved.rest:
         fragment = _member_step(generator, fragment, name, node)
     return fragment
 
@@ -93,7 +93,7 @@ def resolve(generator: Generator, path: Path) -> Resolved | None:
         local = _local(generator, path.names[0])
         if local is not None:
             code = generator.emit.name(path.nodes[0], local.identifier)
-            return Resolved(Fragment(code, local.type, True), 1)
+            return Resolved(Fragment(code, local.type, True), _rest(path, 1))
     path = _tolerated(generator, path)
     _refuse_unavailable(generator, path)
     variables = generator.environment.variables
@@ -101,11 +101,16 @@ def resolve(generator: Generator, path: Path) -> Resolved | None:
         for name in candidates(generator, ".".join(path.names[:count]), path.rooted):
             if name in variables:
                 generator.reads.add(".".join((name, *path.names[count:])))
-                return Resolved(_variable(generator, name, variables[name], path.nodes[count - 1]), count)
+                variable = _variable(generator, name, variables[name], path.nodes[count - 1])
+                return Resolved(variable, _rest(path, count))
     if path.names[-1] in _TYPE_NAMES or ".".join(path.names) in _TYPE_NAMES:
         value = generator.emit.held(path.nodes[-1], TypeValue(".".join(path.names)))
-        return Resolved(Fragment(value, TYPE, True), len(path.names))
+        return Resolved(Fragment(value, TYPE, True), ())
     return None
+
+
+def _rest(path: Path, used: int) -> tuple[tuple[str, ast.Node], ...]:
+    return tuple(zip(path.names[used:], path.nodes[used:], strict=True))
 
 
 def _local(generator: Generator, name: str) -> Local | None:
@@ -286,7 +291,7 @@ def presence(generator: Generator, node: ast.Node, at: ast.Node) -> Fragment:
     path = path_of(node)
     if path is not None:
         resolved = resolve(generator, path)
-        if resolved is not None and resolved.used == len(path.names):
+        if resolved is not None and not resolved.rest:
             return generator.boolean(emit.constant(at, True), total=True)
     owner = generator.generate(node.operand)
     if owner.type.host is not None:

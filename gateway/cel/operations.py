@@ -37,6 +37,8 @@ _GENERAL: dict[str, Callable[..., Any]] = {
     "<": values.less, "<=": values.less_equal, ">": values.greater, ">=": values.greater_equal,
     "+": operators.add, "-": operators.subtract, "*": operators.multiply, "/": operators.divide, "%": operators.modulo,
 }  # fmt: skip
+#: after so many operators a chain is stored
+_CHAIN = 64
 #: code that Python cannot fold: `1 is None` would be a SyntaxWarning
 _NO_CONSTANT = (python.Name, python.Attribute, python.Subscript, python.Call)
 _ORDERED = (Kind.STRING, Kind.BYTES, Kind.BOOL, Kind.TIMESTAMP, Kind.DURATION)
@@ -117,7 +119,9 @@ def generate_binary(generator: Generator, node: ast.Node) -> Fragment:
         chain.append(chain[-1].left)
     result = generator.generate(chain[-1].left)
     texts = 0 if isinstance(chain[-1].left, ast.Literal) else 1
-    for step in reversed(chain):
+    for count, step in enumerate(reversed(chain), 1):
+        if count % _CHAIN == 0:
+            result = _stored(generator, result, step)
         if step.operator == "in":
             result = _membership(generator, result, step)
             texts = 0
@@ -131,6 +135,13 @@ def generate_binary(generator: Generator, node: ast.Node) -> Fragment:
         if not generator.environment.checked:
             result = Fragment(result.code, DYN)
     return _charged(generator, result, node, texts)
+
+
+def _stored(generator: Generator, value: Fragment, at: ast.Node) -> Fragment:
+    """The same value in a variable, so that a long chain does not become one deep Python expression."""
+    name = generator.emit.fresh("v")
+    generator.statements.append(generator.emit.assign(at, name, value.code))
+    return replace(value, code=generator.emit.name(at, name))
 
 
 def _may_grow(kind: CelType) -> bool:
