@@ -184,12 +184,14 @@ class MetricsRegistry:
 
     __slots__ = (
         "_keys", "_models", "_passed_through", "_reminders", "_sequence", "clock", "key_windows", "timeline",
-        "unsettled",
+        "unknown_quota", "unsettled",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.timeline = Timeline(clock)
+        #: for the windows of gateway keys (AG-122)
+        self.unknown_quota = Quota(clock.monotonic)
         #: states with observations that nobody has read
         self.unsettled: list[KeyState] = []
         #: how many ``KeyMetrics`` exist

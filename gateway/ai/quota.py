@@ -152,6 +152,7 @@ class _Gauge:
         if seen is None:
             return
         self.seen = None
+        self.expire(seen.now_s)
         texts = (_text(seen.headers, self._names.remaining), _text(seen.headers, self._names.limit))
         if texts != self._count_texts:
             self._count_texts = texts
