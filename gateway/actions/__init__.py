@@ -28,6 +28,7 @@ from gateway.actions import (
     set_vars,
     sse_find_replace,
     url_rewrite,
+    verify_webhook,
 )
 from gateway.policy.action import ActionSpec
 
@@ -50,6 +51,7 @@ _SPECS: tuple[ActionSpec[Any], ...] = (
     set_vars.SPEC,
     sse_find_replace.SPEC,
     url_rewrite.SPEC,
+    verify_webhook.SPEC,
 )
 
 #: type → declaration

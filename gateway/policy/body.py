@@ -23,13 +23,23 @@ async def request_body(exchange: Exchange, limit_bytes: int) -> bytes:
     """At most ``limit_bytes``, before and after decoding; raises GatewayError 3801 with 413, 415 or 400."""
     if exchange.body is not None:
         return exchange.body
+    return await keep_body(exchange, await raw_body(exchange, limit_bytes), limit_bytes)
+
+
+async def raw_body(exchange: Exchange, limit_bytes: int) -> bytes:
+    """The body as sent; for signatures. It can be read once: hand it to ``keep_body``."""
     expect = exchange.headers.get("expect")
     downstream = exchange.downstream
-    if expect is not None and not downstream.body_is_here and exchange.http_version == "HTTP/1.1":
-        if expect[0].lower() == "100-continue":
-            downstream.write(_CONTINUE)
-    codings = exchange.headers.get("content-encoding")
+    waits = expect is not None and expect[0].lower() == "100-continue"
+    if waits and not downstream.body_is_here and exchange.http_version == "HTTP/1.1":
+        downstream.write(_CONTINUE)
     raw: bytes = await downstream.read_body(limit_bytes)
+    return raw
+
+
+async def keep_body(exchange: Exchange, raw: bytes, limit_bytes: int) -> bytes:
+    """Decodes what ``raw_body`` gave and keeps it for everybody after."""
+    codings = exchange.headers.get("content-encoding")
     if codings is not None:
         raw = await _decoded(raw, codings, limit_bytes)
         # what is kept is the decoded body: rules and upstreams must not see the old coding
