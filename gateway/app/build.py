@@ -164,6 +164,9 @@ class SnapshotBuilder:
             max_buffered_body_bytes=policy.max_buffered_body_bytes,
             max_sse_message_bytes=policy.max_sse_message_bytes,
             http_request_allow_external=policy.http_request_allow_external,
+            catalog_providers=frozenset(self._gateway_parts().catalog.providers_by_name),
+            allow_http_hosts=settings.ai.allow_http_hosts,
+            admin_listeners=((settings.admin.listen.host, settings.admin.listen.port),),
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.actions import ACTIONS
+from gateway.ai.catalog import load_shipped
 from gateway.policy.load import PolicyContext, load_policy, policy_context
 from gateway.policy.options import PolicyOptions
 from gateway.problems import Problems, Severity
@@ -57,6 +58,9 @@ def options_of(settings: Settings) -> PolicyOptions:
         max_buffered_body_bytes=policy.max_buffered_body_bytes,
         max_sse_message_bytes=policy.max_sse_message_bytes,
         http_request_allow_external=policy.http_request_allow_external,
+        catalog_providers=frozenset(load_shipped().providers_by_name),
+        allow_http_hosts=settings.ai.allow_http_hosts,
+        admin_listeners=((settings.admin.listen.host, settings.admin.listen.port),),
     )
 
 

@@ -40,7 +40,7 @@ class PolicyOptions:
     #: ids and aliases of the catalog's providers in lower case; None: any id may be without a ``base_url`` (AG 1.2)
     catalog_providers: frozenset[str] | None = None
     #: ``ai.allow_http_hosts`` (AG-45); (host, port) of the management listener (AG-46)
-    allow_http_hosts: tuple[str, ...] = ()
+    allow_http_hosts: frozenset[str] = frozenset()
     admin_listeners: tuple[tuple[str, int], ...] = ()
 
     def doubts(self, reads: frozenset[str], source: str) -> Iterator[str]:

@@ -137,7 +137,7 @@ def test_hosts_that_may_be_reached_without_tls() -> None:
     """AG-45."""
     entry = "{id: openai, base_url: 'http://models.example/v1'}"
     assert provider(entry)[0] is None
-    assert provider(entry, allow_http_hosts=("models.example",))[0] is not None
+    assert provider(entry, allow_http_hosts=frozenset(("models.example",)))[0] is not None
 
 
 def test_the_management_listener_is_no_provider() -> None:
