@@ -14,6 +14,7 @@ from gateway.policy.fields import policy_reader
 from gateway.policy.http_views import ContentType
 from gateway.policy.model import Phase
 from gateway.policy.replacements import Match, Replacement, Result, apply_to_body, compile_steps, replacements_shape
+from gateway.policy.transform import TransformChain
 from gateway.policy.variables import response_changed
 from gateway.schema.shapes import Reader, field, record, then
 from gateway.upstream import decoding
@@ -81,6 +82,9 @@ async def _body(response: ResponseHead, limit_bytes: int) -> bytes:
         body = await response.read(limit_bytes)
     if body is None or len(body) > limit_bytes:
         raise _too_large(limit_bytes)
+    if response.transforms:  # an earlier action's, which its headers already speak of
+        body = TransformChain(response.transforms).whole(body)
+        response.transforms = []
     lines = response.headers.pop("content-encoding", None)
     names = [name.strip().lower() for line in lines or () for name in line.split(",")]
     for name in reversed([name for name in names if name not in _IDENTITY]):
