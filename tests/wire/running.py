@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from gateway.ai.inbound import parse_head
 from gateway.app.parts import Parts, Tasks, build_parts
 from gateway.app.process import Process, ProcessOptions
 from gateway.demo.tls import SelfSigned
@@ -21,6 +22,7 @@ from gateway.secrets.sources import MemorySource, SecretTable
 from gateway.settings.environment import Environment
 from gateway.settings.load import load_settings
 from gateway.settings.model import PolicySource, Settings
+from gateway.upstream.session import SessionTransport
 
 
 def settings_for(policy: str | None, **ai: Any) -> Settings:
@@ -46,7 +48,10 @@ class RunningGateway:
 
     settings: Settings
     secrets: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    #: certificate of the upstream, which the gateway shall trust
     trust: SelfSigned | None = None
+    #: every attempt goes by ClientSession instead of the pool
+    use_session: bool = False
     records: list[Exchange] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -69,26 +74,30 @@ class RunningGateway:
 
     async def _run(self, ready: asyncio.Event) -> None:
         settings = self.settings
-        if self.trust is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                trusted = replace(settings, ai=replace(settings.ai, ca_file=self.trust.write(Path(folder))[0]))
-                self.tls = tls_context(trusted)
-        async with asyncio.TaskGroup() as group:
-            tasks = Tasks(group)
-            table = SecretTable([MemorySource(self.secrets)])
-            self.parts: Parts = build_parts(settings, secrets=table, installation_key=b"k" * 32, tasks=tasks)
-            options = ProcessOptions(
-                settings=settings,
-                load=lambda: load_settings({}, Environment({})),
-                record=self.records.append,
-                started=lambda process: ready.set(),
-            )
-            self.process = Process(self.parts, options)
-            try:
-                await self.process.run()
-            finally:
-                tasks.cancel()
-                await self.parts.close()
+        with tempfile.TemporaryDirectory() as folder:
+            if self.trust is not None:
+                authority = (await asyncio.to_thread(self.trust.write, Path(folder)))[0]
+                settings = replace(settings, ai=replace(settings.ai, ca_file=authority))
+            async with asyncio.TaskGroup() as group:
+                await self._serve(settings, Tasks(group), ready)
+
+    async def _serve(self, settings: Settings, tasks: Tasks, ready: asyncio.Event) -> None:
+        table = SecretTable([MemorySource(self.secrets)])
+        self.parts: Parts = build_parts(settings, secrets=table, installation_key=b"k" * 32, tasks=tasks)
+        if self.use_session:
+            self.parts.transport = SessionTransport(self.parts.session, tasks.spawn, parse_head, lambda origin: None)
+        options = ProcessOptions(
+            settings=settings,
+            load=lambda: load_settings({}, Environment({})),
+            record=self.records.append,
+            started=lambda process: ready.set(),
+        )
+        self.process = Process(self.parts, options)
+        try:
+            await self.process.run()
+        finally:
+            tasks.cancel()
+            await self.parts.close()
 
     @property
     def session(self) -> aiohttp.ClientSession:

@@ -30,7 +30,9 @@ class Rig:
     def __init__(self, *, strip_usage: bool = False, limits: RelayLimits = LIMITS, chunked: bool = True) -> None:
         self.loop = asyncio.get_running_loop()
         self.released: list[bool] = []
-        self.connection = UpstreamConnection(ORIGIN, parse_plain_head, lambda _, reusable: self.released.append(reusable))
+        self.connection = UpstreamConnection(
+            ORIGIN, parse_plain_head, lambda _, reusable: self.released.append(reusable)
+        )
         self.upstream = RecordingTransport()
         self.client = RecordingTransport()
         self.connection.connection_made(self.upstream)
@@ -131,7 +133,9 @@ async def test_cut_at_every_offset_ends_with_one_error_event_and_no_mark() -> No
             assert rig.endings == [Ending.BROKEN]
 
 
-@pytest.mark.parametrize("garbage", [b"zz\r\n", b"-5\r\nhello\r\n", b"5\r\nhelloXX", b"0x5\r\nhello\r\n", b"1_0\r\n", b"\r\n"])
+@pytest.mark.parametrize(
+    "garbage", [b"zz\r\n", b"-5\r\nhello\r\n", b"5\r\nhelloXX", b"0x5\r\nhello\r\n", b"1_0\r\n", b"\r\n"]
+)
 async def test_malformed_chunking_is_a_broken_stream(garbage: bytes) -> None:
     """AG-172: an error event, never an exception in the loop."""
     rig = await relay_pieces(STREAM_HEAD + chunk(EVENTS[0], end=False), garbage)
