@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from gateway.ai.catalog import load_shipped
 from gateway.auth.tokens import ADMIN_MARK, new_token
@@ -89,16 +90,17 @@ class Running:
         self.session = aiohttp.ClientSession(headers={"authorization": f"Bearer {token}"})
         self.upkeep = Upkeep(plane, retention_s=90 * 86_400)
 
-    async def call(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+    async def call(self, method: str, path: str | URL, body: Any = None, **options: Any) -> Answer:
         """One request; ``body`` is sent as JSON if it is given."""
         if body is not None:
             options["json"] = body
-        url = path if path.startswith("http") else self.base + path
+        url = path if isinstance(path, URL) else self.base + path
         async with self.session.request(method, url, **options) as response:
             text = await response.read()
-            return Answer(response.status, dict(response.headers), text)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status, headers, text)
 
-    async def get(self, path: str, **options: Any) -> Answer:
+    async def get(self, path: str | URL, **options: Any) -> Answer:
         return await self.call("GET", path, **options)
 
     async def post(self, path: str, body: Any = None, **options: Any) -> Answer:
@@ -114,13 +116,13 @@ class Running:
         """The body of a successful POST."""
         answer = await self.post(path, body)
         assert answer.status == 201, answer.text
-        body: dict[str, Any] = answer.json
-        return body
+        found: dict[str, Any] = answer.json
+        return found
 
 
 @dataclass
 class Answer:
-    """Status, headers (as sent) and body."""
+    """Status, headers by lower-case name, body."""
 
     status: int
     headers: Mapping[str, str]

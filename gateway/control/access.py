@@ -120,4 +120,5 @@ def _host_of(header: str) -> str:
     """``[::1]:4041`` → ``::1``, ``Localhost:4041`` → ``localhost``."""
     if header.startswith("["):
         return header[1:].partition("]")[0].lower()
-    return header.rpartition(":")[0].lower() if header.count(":") == 1 else header.lower().rstrip(".")
+    name = header.rpartition(":")[0] if header.count(":") == 1 else header
+    return name.lower().rstrip(".")

@@ -80,7 +80,8 @@ class AdminServer:
     async def start(self, inherited: socket.socket | None = None) -> None:
         """Listens; on a socket handed over by systemd if there is one (SV-22)."""
         application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self._serve)
+        # (?s): a decoded path may hold a line end, and must meet the same checks
+        application.router.add_route("*", "/{path:(?s:.*)}", self._serve)
         self._runner = web.AppRunner(
             application, access_log=None, handle_signals=False, auto_decompress=False, shutdown_timeout=_SHUTDOWN_S
         )
