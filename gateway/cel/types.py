@@ -82,8 +82,9 @@ class CelType:
 
     @property
     def item(self) -> CelType:
-        """The element or value type; DYN if unknown."""
-        return self.element or DYN
+        """The element or value type; DYN if unknown. What a confidential container holds is confidential."""
+        inner = self.element or DYN
+        return replace(inner, sensitive=True) if self.sensitive and not inner.sensitive else inner
 
     @property
     def may_be_null(self) -> bool:
