@@ -32,7 +32,7 @@ def settings_for(policy: str | None, **ai: Any) -> Settings:
     assert settings is not None, list(problems)
     source = PolicySource(file="policy.yaml", text=policy) if policy is not None else None
     endpoints = tuple(replace(endpoint, policy=source) for endpoint in settings.endpoints)
-    return replace(settings, endpoints=endpoints, ai=replace(settings.ai, **ai))
+    return replace(settings, endpoints=endpoints, ai=replace(settings.ai, **{"drain_timeout_s": 2.0, **ai}))
 
 
 def ai_policy(providers: Sequence[Mapping[str, Any]], before: str = "", **config: Any) -> str:

@@ -18,7 +18,7 @@ from tests.wire.test_failover import CHAT, provider_entry
 
 WAYS = ("plain", "tls", "session")
 #: more than fits into all socket buffers between provider and client
-EVENTS = 30_000
+EVENTS = 24_000
 
 
 @asynccontextmanager
@@ -106,6 +106,7 @@ async def test_each_event_arrives_before_the_next_is_sent(way: str) -> None:
         await leave(writer)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("way", WAYS)
 async def test_slow_client_holds_the_upstream_back(way: str) -> None:
     """AG-263: a client that does not read stops the provider; later it gets everything, in order."""
@@ -115,7 +116,7 @@ async def test_slow_client_holds_the_upstream_back(way: str) -> None:
         writer.write(chat(f"demo:n={EVENTS},delay=0ms"))
         await until(lambda: provider.stats.events_sent > 0)
         level = -1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while level != provider.stats.events_sent:  # until it stands still
                 level = provider.stats.events_sent
                 await asyncio.sleep(0.3)
@@ -130,7 +131,7 @@ async def _until_end(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     """The rest of a chunked stream, in large pieces, up to its last frame."""
     tail = b""
     while not tail.endswith(b"\r\n0\r\n\r\n"):
-        piece = await asyncio.wait_for(reader.read(1 << 20), 20)
+        piece = await asyncio.wait_for(reader.read(1 << 20), 60)
         assert piece
         tail = (tail + piece)[-16:]
         yield piece
@@ -203,6 +204,7 @@ async def test_http_10_client_gets_plain_bytes_until_close() -> None:
         await leave(writer)
 
 
+@pytest.mark.timeout(180)
 async def test_thousand_streams_are_complete_and_leave_nothing() -> None:
     """1,000 paced streams at once: each complete and in order; then no task, connection or descriptor is left."""
     count, events = 1_000, 12
