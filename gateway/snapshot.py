@@ -50,8 +50,9 @@ class Listener:
         table = snapshot.routes.get(self.key)
         if table is None:
             return None
-        found = table.get("*") if len(table) == 1 else table.get(host.partition(":")[0].lower()) or table.get("*")
-        return found
+        if len(table) == 1:
+            return table.get("*")
+        return table.get(host.partition(":")[0].lower()) or table.get("*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,9 @@ def keys_for(call: AiCall, candidate: Candidate) -> Iterable[ProviderKey]:
     call.key_orders.append((candidate, order))
     error = order.error
     if error is None:
-        return order.keys if len(call.candidates) == 1 else [key for key in order.keys if call.first_time(candidate, key)]
+        return (
+            order.keys if len(call.candidates) == 1 else [key for key in order.keys if call.first_time(candidate, key)]
+        )
     attempt = Attempt(candidate, None, gateway.clock.monotonic())
     call.exchange.attempts.append(attempt)
     call.failed(attempt, "no_key" if error.spec is errors.NO_API_KEY else "key_selection", error.code, error.message)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.ai.dialects import codec_for
 from gateway.ai.measure import Measure
 from gateway.ai.measure import Outcome as Measured
-from gateway.ai.dialects import codec_for
 from gateway.headers import HeaderMap
 from gateway.upstream.blocks import last_events, usage_events
 from gateway.upstream.relay import Ending
 
 if TYPE_CHECKING:
     from gateway.ai.call import AiCall
-    from gateway.ai.dialects.dialect import SurfaceCodec
     from gateway.ai.credentials import UpstreamCredential
+    from gateway.ai.dialects.dialect import SurfaceCodec
     from gateway.ai.inbound import InboundHead
     from gateway.exchange import Attempt, Exchange
     from gateway.upstream.attempt import Held
@@ -36,8 +36,8 @@ class Answer:
     """What ``proxy.commit`` shows to the client. Owns the held upstream answer until it is relayed or abandoned."""
 
     __slots__ = (
-        "_call", "_credential", "_last", "_settled", "attempt", "codec", "event_stream", "head", "held", "served", "strip_usage",
-        "tap",
+        "_call", "_credential", "_last", "_settled", "attempt", "codec", "event_stream", "head", "held", "served",
+        "strip_usage", "tap",
     )  # fmt: skip
 
     def __init__(self, call: AiCall, attempt: Attempt, held: Held, sent: Sent) -> None:
@@ -87,7 +87,9 @@ class Answer:
     def header_map(self, exchange: Exchange) -> HeaderMap:
         """The same, for response rules to change."""
         block = self.header_block(exchange)
-        return HeaderMap.from_raw((name, value) for name, _, value in (line.partition(b":") for line in block.splitlines()))
+        return HeaderMap.from_raw(
+            (name, value) for name, _, value in (line.partition(b":") for line in block.splitlines())
+        )
 
     # ---- body -----------------------------------------------------------------------------------------------------
 

@@ -70,9 +70,7 @@ def _note_answer(call: AiCall, attempt: Attempt, held: Held, key: ProviderKey) -
             call.note_retry_after(parse_retry_after(headers, clock.now()))
 
 
-def _note_failure(
-    call: AiCall, attempt: Attempt, failure: Failure, credential: UpstreamCredential | None
-) -> None:
+def _note_failure(call: AiCall, attempt: Attempt, failure: Failure, credential: UpstreamCredential | None) -> None:
     """Status, kind, code and message of AG-180; what the provider said is cleaned of keys (AG-209)."""
     code, message = _explain(call, failure, credential)
     attempt.status = failure.status if failure.kind != "timeout" else 0
@@ -94,7 +92,7 @@ def _explain(call: AiCall, failure: Failure, credential: UpstreamCredential | No
     if failure.kind == "connection":
         return errors.UPSTREAM_NETWORK.code, _clean(failure.reason, credential)
     if failure.kind == "stream_error":
-        if not failure.body and "/" in failure.reason or not failure.reason:
+        if (not failure.body and "/" in failure.reason) or not failure.reason:
             spec = errors.UPSTREAM_NOT_STREAMING
             return spec.code, spec.message.format(content_type=failure.reason)
         return errors.UPSTREAM_UNEXPECTED.code, _clean(failure.reason, credential)[:_MESSAGE_LIMIT]

@@ -96,7 +96,7 @@ class GatewayBuilder:
     def __init__(self, parts: AiParts, settings: AiSettings) -> None:
         self._parts = parts
         self._settings = settings
-        self._random = Random(settings.random_seed)
+        self._random = Random(settings.random_seed)  # noqa: S311 - spreads load, guards nothing
         self._limits = RelayLimits(
             idle_s=settings.stream_idle_timeout_s,
             progress_s=settings.stream_progress_timeout_s,
@@ -176,5 +176,3 @@ class GatewayBuilder:
             endpoint_id=endpoint_id,
             scope_of=parts.scope_of,
         )
-
-

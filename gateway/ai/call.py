@@ -35,9 +35,10 @@ class AiCall:
     """Mutable, one per request. Times are monotonic seconds."""
 
     __slots__ = (
-        "candidates", "cost", "credential", "deadline", "estimated_input", "estimated_output", "exchange", "gateway", "gateway_key",
-        "gateway_key_id", "headers", "access", "key_orders", "key_request", "limit_reached", "lines", "overrides", "passthrough", "plan", "query", "request",
-        "requested_models", "retry_after_s", "status", "surface_of", "tried", "upstream_query", "usage",
+        "access", "candidates", "cost", "credential", "deadline", "estimated_input", "estimated_output", "exchange",
+        "gateway", "gateway_key", "gateway_key_id", "headers", "key_orders", "key_request", "limit_reached", "lines",
+        "overrides", "passthrough", "plan", "query", "request", "requested_models", "retry_after_s", "status",
+        "surface_of", "tried", "upstream_query", "usage",
     )  # fmt: skip
 
     def __init__(self, gateway: AiGateway, exchange: Exchange) -> None:

@@ -103,11 +103,12 @@ def _without_attempt(attempts: Sequence[Attempt]) -> tuple[ErrorSpec, int]:
 
 def describe(attempts: Sequence[Attempt]) -> str:
     """``[429] openai/gpt-4o: Rate limit reached; [timeout] …`` (AG-180)."""
-    parts = [
-        f"[{attempt.status or attempt.kind}] {attempt.candidate.provider.id}/{attempt.candidate.name}: {attempt.message}"
-        for attempt in attempts[:_DETAILS_LIMIT]
-    ]
-    return "; ".join(parts)
+    return "; ".join(map(_described, attempts[:_DETAILS_LIMIT]))
+
+
+def _described(attempt: Attempt) -> str:
+    candidate = attempt.candidate
+    return f"[{attempt.status or attempt.kind}] {candidate.provider.id}/{candidate.name}: {attempt.message}"
 
 
 def details(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gateway import errors
 from gateway.ai.credentials import PassthroughRules
 from gateway.ai.inbound import served_lines
-from gateway.ai.keys import Keyring, KeyRequest
+from gateway.ai.keys import KeyRequest, Keyring
 from gateway.ai.outbound import RequestHead
 from gateway.ai.splice import BodyPlan, compile_plan
 from gateway.errors import failure

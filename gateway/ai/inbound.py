@@ -19,7 +19,7 @@ from typing import Final
 from gateway.ai.credentials import holds_issued_token, scrub
 from gateway.headers import HeaderMap, lower_name
 from gateway.secrets.secret import Secret
-from gateway.upstream.connection import BadResponse
+from gateway.upstream.framing import BadResponse
 
 __all__ = ["BadResponse", "InboundHead", "header_block", "parse_head", "served_lines"]
 

@@ -174,7 +174,9 @@ def _made(attempt: Attempt, candidate: Candidate, call: AiCall) -> dict[str, Any
 def _safe_headers(headers: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """Credentials trimmed, cookies removed (AG-280)."""
     return {
-        name: [trim(value) for value in values] if name in CREDENTIAL_HEADERS or name == "proxy-authorization" else list(values)
+        name: [trim(value) for value in values]
+        if name in CREDENTIAL_HEADERS or name == "proxy-authorization"
+        else list(values)
         for name, values in headers.items()
         if name != "cookie"
     }

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.app.build import SnapshotBuilder
 from gateway.app.notify import Notifier
 from gateway.proxy.handler import Handler, HandlerParts
-from gateway.proxy.server import DataListener, ListenerOptions, inherited_socket, open_socket, real_address
+from gateway.proxy.server import HttpListener, ListenerOptions, inherited_socket, open_socket, real_address
 from gateway.snapshot import Listener, Snapshot, SnapshotRef
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ConfigurationError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class ProcessOptions:
-    """``load`` reads the settings again (reload); ``record`` writes one finished exchange; ``services`` are for actions."""
+    """``load`` reads the settings again; ``record`` writes one finished exchange; ``services`` are for actions."""
 
     settings: Settings
     load: Callable[[], tuple[Settings | None, Problems]]
@@ -67,7 +67,7 @@ class Process:
         self._stop = asyncio.Event()
         self._inherited = dict(options.settings.environment.listen_descriptors)
         self._sockets: dict[str, socket.socket] = {}
-        self.listeners: list[DataListener] = []
+        self.listeners: list[HttpListener] = []
         self.snapshot: SnapshotRef | None = None
         #: starting, serving, draining
         self.state = "starting"
@@ -225,7 +225,7 @@ class Process:
         if endpoint.tls is not None:
             tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             tls.load_cert_chain(endpoint.tls.cert_file, endpoint.tls.key_file)
-        listener = DataListener(
+        listener = HttpListener(
             sock=self._socket(endpoint.listen),
             handler=Handler(parts),
             tls=tls,

@@ -16,9 +16,9 @@ from gateway.policy.paths import normalise
 from gateway.proxy.downstream import HEAD_LIMIT_BYTES
 
 if TYPE_CHECKING:
-    from aiohttp.http_parser import RawRequestMessage
-
     import asyncio
+
+    from aiohttp.http_parser import RawRequestMessage
 
     from gateway.clock import Clock
     from gateway.proxy.downstream import Downstream
@@ -95,7 +95,9 @@ def _closing(spec: errors.ErrorSpec, reason: str) -> errors.GatewayError:
     return error
 
 
-def _behind_proxy(conn: Connection, headers: HeaderMap, trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> Connection:
+def _behind_proxy(
+    conn: Connection, headers: HeaderMap, trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+) -> Connection:
     """The right-most address outside the trusted proxies, if the peer is one of them (SV-13, P29)."""
     forwarded = headers.get("x-forwarded-for")
     if forwarded is None or not _is_trusted(conn.client_ip, trusted):

@@ -11,13 +11,13 @@ import inspect
 from typing import TYPE_CHECKING
 
 from gateway import errors
-from gateway.errors import failure
 from gateway.ai.inbound import header_block
+from gateway.errors import failure
 from gateway.exchange import ResponseHead
 from gateway.policy.action import CloseConnection, Refuse, Respond
 from gateway.policy.engine import run_phase
 from gateway.proxy import respond
-from gateway.upstream.connection import Framing
+from gateway.upstream.framing import Framing
 from gateway.upstream.relay import Ending, Relay, RelayPlan
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ async def _relay(exchange: Exchange, downstream: Downstream, answer: Answer, hea
         exchange.status = _CLIENT_GONE
     elif ending is not Ending.COMPLETE:
         exchange.keep_alive = False
-        code, message = _stream_error(ending)
+        code, _ = _stream_error(ending)
         exchange.error = failure(errors.TABLE[code])
     answer.settle(exchange, ending, relay)
 

@@ -12,6 +12,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Handler:
         self.connections: set[Downstream] = set()
         #: requests being served
         self.inflight = 0
+        self._idle: asyncio.Event | None = None
         self.stopping = False
         #: called when the number of connections falls below the limit again
         self.on_room: Callable[[], None] | None = None
@@ -101,9 +103,19 @@ class Handler:
             self._send_error(exchange, failure(errors.INTERNAL), downstream, message)
         finally:
             self.inflight -= 1
+            if self._idle is not None and not self.inflight:
+                self._idle.set()
             if exchange is not None:
                 self._settle(exchange)
         return exchange is not None and exchange.keep_alive and not downstream.draining
+
+    async def drain(self, limit_s: float) -> None:
+        """Returns when no request is being served any more, or after ``limit_s``."""
+        if self.inflight:
+            self._idle = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit_s):
+                    await self._idle.wait()
 
     # ---- phases ---------------------------------------------------------------------------------------------------
 
@@ -123,7 +135,7 @@ class Handler:
             exchange.keep_alive = False
             downstream.abort()
         else:
-            raise AssertionError(f"unknown outcome {outcome!r}")
+            raise TypeError(f"unknown outcome {outcome!r}")
 
     async def _unhandled(self, exchange: Exchange) -> Any:
         """Nothing in the policy answered (TP-50, TP-51)."""
@@ -223,4 +235,3 @@ class Handler:
                 self._parts.fault(exception, exchange)
         self._parts.record(exchange)
         exchange.scope = None  # refers back to the exchange: no cycle is left for the collector
-

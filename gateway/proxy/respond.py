@@ -64,9 +64,7 @@ def error_headers(error: GatewayError, exchange: Exchange | None) -> HeaderMap:
     retry_after = headers.first("retry-after")
     wait_s = int(retry_after) if retry_after is not None and retry_after.isdigit() else None
     attempts = len(exchange.attempts) if exchange is not None else 0
-    if status < 500 and status not in (408, 429):
-        headers.set("x-should-retry", "false")
-    elif wait_s is not None and wait_s > SHORT_RETRY_S:
+    if (status < 500 and status not in (408, 429)) or (wait_s is not None and wait_s > SHORT_RETRY_S):
         headers.set("x-should-retry", "false")
     elif status in (429, 503) and wait_s is not None:
         headers.set("retry-after-ms", str(wait_s * 1000))
@@ -95,7 +93,7 @@ def complete_response(
         length = b""
     else:
         length = b"content-length: %d\r\n" % len(body)
-    connection = b"" if keep_alive and not keep_alive_10 else b"connection: %b\r\n" % (
-        b"keep-alive" if keep_alive else b"close"
+    connection = (
+        b"" if keep_alive and not keep_alive_10 else b"connection: %b\r\n" % (b"keep-alive" if keep_alive else b"close")
     )
     return b"".join((status_line(status), headers, length, connection, b"\r\n", b"" if head_only else body))

@@ -9,6 +9,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from gateway.proxy.handler import Handler
 
 BACKLOG = 4_096
+#: how long cancelled requests may take to end
+_CANCEL_S = 1.0
 
 
 def open_socket(address: Listen) -> socket.socket:
@@ -87,10 +90,12 @@ class ListenerOptions:
     keepalive_s: float = 75.0
 
 
-class DataListener:
+class HttpListener:
     """One listening socket with its connections."""
 
-    def __init__(self, *, sock: socket.socket, handler: Handler, tls: ssl.SSLContext | None, options: ListenerOptions) -> None:
+    def __init__(
+        self, *, sock: socket.socket, handler: Handler, tls: ssl.SSLContext | None, options: ListenerOptions
+    ) -> None:
         self._loop = options.loop
         self._sock = sock
         self.handler = handler
@@ -114,7 +119,11 @@ class DataListener:
         return await self._loop.create_server(self._connection, sock=sock, ssl=self._tls, backlog=BACKLOG)
 
     def _connection(self) -> Downstream:
-        if len(self.handler.connections) >= self._options.max_connections - 1 and not self._paused and self._server is not None:
+        if (
+            len(self.handler.connections) >= self._options.max_connections - 1
+            and not self._paused
+            and self._server is not None
+        ):
             self._paused = True
             self._server.close()
         return self._factory()
@@ -140,19 +149,12 @@ class DataListener:
         self._sock.close()
         for downstream in list(handler.connections):
             downstream.drain()
-        deadline = self._loop.time() + drain_s
-        while handler.inflight and self._loop.time() < deadline:
-            await asyncio.sleep(0.02)
+        await handler.drain(drain_s)
         for downstream in list(handler.connections):
             downstream.cancel()
-        deadline = self._loop.time() + 1.0
-        while handler.inflight and self._loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        await handler.drain(_CANCEL_S)
         for downstream in list(handler.connections):
             downstream.force_close()
         if self.address.path:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.address.path)
-            except FileNotFoundError:
-                pass
-

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.upstream import decoding, sse
-from gateway.upstream.connection import Framing, Source
+from gateway.upstream.framing import Framing, Source
 
 if TYPE_CHECKING:
     from gateway.upstream.codec import Codec, Head
@@ -147,11 +147,7 @@ class Held:
         if not self.first_byte_at:
             self.first_byte_at = self._loop.time()
         if self._decoder is not None:
-            try:
-                payload = self._decoder.feed(payload)
-            except (decoding.DecodeError, decoding.TooLarge) as error:
-                self._fail(Failure("connection", str(error) or "decoded answer too large", self.status))
-                return
+            payload = self._decoded(self._decoder, payload)
             if not payload:
                 return
         self._held.append(payload)
@@ -166,6 +162,14 @@ class Held:
             self._look_at_first_event()
         elif self._held_bytes > HOLD_LIMIT_BYTES:
             self._set_ready()
+
+    def _decoded(self, decoder: decoding.Decoder, payload: bytes) -> bytes:
+        """Nothing if there is nothing yet, or if it failed."""
+        try:
+            return decoder.feed(payload)
+        except (decoding.DecodeError, decoding.TooLarge) as error:
+            self._fail(Failure("connection", str(error) or "decoded answer too large", self.status))
+            return b""
 
     def on_frames(self, frames: bytes, payload_end: bytes) -> None:
         raise AssertionError("frames are not asked for before commit")

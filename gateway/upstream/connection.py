@@ -14,84 +14,40 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import enum
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
-from gateway.upstream.codec import Head
+from gateway.upstream.framing import (
+    HEAD_LIMIT_BYTES,
+    BadResponse,
+    Framing,
+    ParseHead,
+    Response,
+    begun_head,
+    frame_size,
+    require_line_end,
+)
 
 if TYPE_CHECKING:
+    from gateway.upstream.codec import Head
     from gateway.upstream.origin import Origin
 
-HEAD_LIMIT_BYTES = 65_536
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\x00]{0,1024})?\Z")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\x00]*)?\r\n")
-_SIZES_LIMIT = 4_096
-
-
-class Framing(enum.Enum):
-    """How a body is delimited (RFC 9112, 6.3)."""
-
-    NONE = 0
-    SIZED = 1
-    CHUNKED = 2
-    CLOSE = 3
-
-
-class BadResponse(ValueError):
-    """The upstream's bytes are not a valid HTTP/1.1 response."""
-
-
-class Response(Protocol):
-    """The receiver of one response: see ``attempt.Transfer``."""
-
-    def on_head(self, status: int, head: Head, framing: Framing) -> None: ...
-    def on_payload(self, payload: bytes) -> None: ...
-    def on_frames(self, frames: bytes, payload_end: bytes) -> None: ...
-    def on_end(self) -> None: ...
-    def on_broken(self, reason: str) -> None: ...
-
-
-class Source(Protocol):
-    """A connection as the receiver of its answer sees it."""
-
-    response: Response | None
-    #: bytes of the answer were seen
-    received: bool
-    #: the connection served another request before
-    reused: bool
-
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def want_frames(self, wanted: bool) -> None: ...
-    def abandon(self) -> None: ...
-
-
-#: raw head (status line included, blank line excluded), HTTP minor version → parsed head
-ParseHead = Callable[[bytes, int], Head]
-
-
-def _frame_size(line: bytes, sizes: dict[bytes, int]) -> int:
-    """The size a chunk-size line states; strict, and remembered since streams repeat their sizes."""
-    match = _SIZE_LINE.match(line)
-    if match is None:
-        raise BadResponse("malformed chunk size")
-    size = int(match[1], 16)
-    if len(sizes) < _SIZES_LIMIT:
-        sizes[line] = size
-    return size
 
 
 class UpstreamConnection(asyncio.Protocol):
     """A connection to one origin; made by the pool, given back to it by itself."""
 
     __slots__ = (
-        "_body_left", "_buffer", "_feed", "_parse_head", "_reading_paused", "_release", "_sizes", "origin",
-        "received", "response", "reused", "transport", "idle_since_s", "_keep_alive", "_frames_wanted", "_framing",
+        "_body_left", "_buffer", "_feed", "_frames_wanted", "_framing", "_keep_alive", "_parse_head",
+        "_reading_paused", "_release", "_sizes", "idle_since_s", "origin", "received", "response", "reused",
+        "transport",
     )  # fmt: skip
 
-    def __init__(self, origin: Origin, parse_head: ParseHead, release: Callable[[UpstreamConnection, bool], None]) -> None:
+    def __init__(
+        self, origin: Origin, parse_head: ParseHead, release: Callable[[UpstreamConnection, bool], None]
+    ) -> None:
         self.origin = origin
         self._parse_head = parse_head
         #: called with (self, reusable) once the connection is free or gone
@@ -192,11 +148,7 @@ class UpstreamConnection(asyncio.Protocol):
             data = self._buffer + data
         end = data.find(b"\r\n\r\n")
         if end < 0:
-            if len(data) > HEAD_LIMIT_BYTES:
-                raise BadResponse("response head too large")
-            if len(data) >= 5 and not data.startswith(b"HTTP/"):
-                raise BadResponse("not an HTTP response")
-            self._buffer = data
+            self._buffer = begun_head(data)
             return
         match = _STATUS_LINE.match(data)
         if match is None:
@@ -205,10 +157,7 @@ class UpstreamConnection(asyncio.Protocol):
         status = int(match[2])
         rest = data[end + 4 :]
         if status < 200:
-            if status == 101:
-                raise BadResponse("unasked-for protocol switch")
-            if rest:
-                self._feed_head(rest)
+            self._skip_informational(status, rest)
             return
         head = self._parse_head(data[: end + 2], 1 if match[1] == b"1" else 0)
         self._begin_body(status, head)
@@ -223,6 +172,12 @@ class UpstreamConnection(asyncio.Protocol):
             self._finish()
         elif rest:
             self._feed(rest)
+
+    def _skip_informational(self, status: int, rest: bytes) -> None:
+        if status == 101:
+            raise BadResponse("unasked-for protocol switch")
+        if rest:
+            self._feed_head(rest)
 
     def _begin_body(self, status: int, head: Head) -> None:
         self._keep_alive = head.keep_alive
@@ -281,8 +236,7 @@ class UpstreamConnection(asyncio.Protocol):
                 if end - position < left:
                     self._buffer = data[position:]
                     break
-                if data[position : position + 2] != b"\r\n":
-                    raise BadResponse("chunk without its line end")
+                require_line_end(data, position)
                 position += 2
                 left = 0
                 continue
@@ -296,9 +250,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._body_left = left
         if pieces:
             response.on_payload(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if finished and self.response is response:
+        if self.response is response:
+            self._after_frames(finished)
+
+    def _after_frames(self, finished: bool) -> None:
+        if finished:
             self._finish()
-        elif self._frames_wanted and self.response is response:
+        elif self._frames_wanted:
             self._feed = self._feed_frames
 
     def _size_at(self, data: bytes, position: int) -> tuple[int, int]:
@@ -312,7 +270,7 @@ class UpstreamConnection(asyncio.Protocol):
         line = data[position:line_end]
         size = self._sizes.get(line)
         if size is None:
-            size = _frame_size(line, self._sizes)
+            size = frame_size(line, self._sizes)
         return size, line_end + 2
 
     def _trailer_ends(self, data: bytes, position: int, after: int) -> bool:
@@ -347,7 +305,7 @@ class UpstreamConnection(asyncio.Protocol):
             line = data[position:line_end]
             size = sizes.get(line)
             if size is None:
-                size = _frame_size(line, sizes)
+                size = frame_size(line, sizes)
             following = line_end + size + 4
             if following > end or not size:
                 break

@@ -20,7 +20,7 @@ class DecodeError(ValueError):
     """The bytes are not what the coding says."""
 
 
-class TooLarge(ValueError):
+class TooLarge(ValueError):  # noqa: N818 - reads as what it is
     """More would come out than allowed."""
 
 

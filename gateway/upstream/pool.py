@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.upstream.connection import ParseHead, UpstreamConnection
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.framing import ParseHead
 
 if TYPE_CHECKING:
     from gateway.clock import Clock
@@ -27,7 +28,7 @@ DNS_TTL_S = 15.0
 _DNS_LIMIT = 1_024
 
 
-class ConnectFailed(OSError):
+class ConnectFailed(OSError):  # noqa: N818 - reads as what it is
     """No connection could be made; the text is safe to show (no credential can be in it)."""
 
 
@@ -44,7 +45,9 @@ class PoolOptions:
 class Pool:
     """``take`` an idle connection or ``dial`` a new one; connections return by themselves."""
 
-    def __init__(self, *, loop: asyncio.AbstractEventLoop, clock: Clock, parse_head: ParseHead, options: PoolOptions) -> None:
+    def __init__(
+        self, *, loop: asyncio.AbstractEventLoop, clock: Clock, parse_head: ParseHead, options: PoolOptions
+    ) -> None:
         self._loop = loop
         self._clock = clock
         self._parse_head = parse_head
@@ -83,7 +86,9 @@ class Pool:
         except TimeoutError:
             if limit_s < connect_s:
                 raise
-            raise ConnectFailed(f"connecting to {origin} took longer than {self.options.connect_timeout_s:g} s") from None
+            raise ConnectFailed(
+                f"connecting to {origin} took longer than {self.options.connect_timeout_s:g} s"
+            ) from None
 
     async def _dial(self, origin: Origin) -> UpstreamConnection:
         failure: Exception | None = None

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from gateway.upstream import decoding, sse
 from gateway.upstream.blocks import last_events, payload_of, usage_events
-from gateway.upstream.connection import Framing, Source
+from gateway.upstream.framing import Framing, Source
 
 if TYPE_CHECKING:
     from gateway.upstream.attempt import Held
@@ -82,13 +82,17 @@ class Relay:
     """The receiver of a committed answer (``connection.Response``)."""
 
     __slots__ = (
-        "_connection", "_decoder", "_framed", "_loop", "_mark", "_paused", "_plan", "_progress", "_quiet_s", "_seen_blocks",
-        "_seen_progress", "_simple", "_tail", "_timers", "_transport", "_write", "blocks", "done", "ending", "last",
-        "last_at", "marked", "sent_bytes", "_marks",
+        "_connection", "_decoder", "_framed", "_loop", "_mark", "_marks", "_paused", "_plan", "_progress", "_quiet_s",
+        "_seen_blocks", "_seen_progress", "_simple", "_tail", "_timers", "_transport", "_write", "blocks", "done",
+        "ending", "last", "last_at", "marked", "sent_bytes",
     )  # fmt: skip
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, plan: RelayPlan, done: Callable[[Ending], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: asyncio.Transport,
+        plan: RelayPlan,
+        done: Callable[[Ending], None],
     ) -> None:
         self._loop = loop
         self._transport = transport

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.upstream.attempt import Expectations, Held
-from gateway.upstream.connection import BadResponse, Framing, ParseHead, Response
+from gateway.upstream.framing import BadResponse, Framing, ParseHead, Response
 
 if TYPE_CHECKING:
     from gateway.upstream.codec import Head
@@ -80,7 +80,10 @@ class SessionConnection:
     async def _deliver(self, answer: aiohttp.ClientResponse) -> None:
         version = answer.version
         raw = b"".join(
-            [b"HTTP/1.1 %d \r\n" % answer.status, *(b"%b: %b\r\n" % (name, value) for name, value in answer.raw_headers)]
+            [
+                b"HTTP/1.1 %d \r\n" % answer.status,
+                *(b"%b: %b\r\n" % (name, value) for name, value in answer.raw_headers),
+            ]
         )
         head = self._parse_head(raw, version.minor if version is not None else 1)
         self.received = True
@@ -112,14 +115,20 @@ class SessionTransport:
     """Attempts by ``ClientSession``, through ``proxy_for(origin)`` if that names a proxy URL."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, spawn: Spawn, parse_head: ParseHead, proxy_for: Callable[[Origin], str | None]
+        self,
+        session: aiohttp.ClientSession,
+        spawn: Spawn,
+        parse_head: ParseHead,
+        proxy_for: Callable[[Origin], str | None],
     ) -> None:
         self._session = session
         self._spawn = spawn
         self._parse_head = parse_head
         self._proxy_for = proxy_for
 
-    async def send(self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float) -> Held:
+    async def send(
+        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float
+    ) -> Held:
         """See ``transport.Transport``."""
         held = Held(asyncio.get_running_loop(), expect)
         head, _, body = request.partition(b"\r\n\r\n")
@@ -160,7 +169,9 @@ class RoutedTransport:
         self._proxied = proxied
         self._proxy_for = proxy_for
 
-    async def send(self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float) -> Held:
+    async def send(
+        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float
+    ) -> Held:
         """See ``transport.Transport``."""
         way = self._direct if self._proxy_for(origin) is None else self._proxied
         return await way.send(origin, request, expect, attempt_s, total_s)

@@ -1,4 +1,4 @@
-"""Sends one attempt over the pool and gives back its answer, held or failed. The fast path; ``session`` is the other."""
+"""Sends one attempt over the pool; gives back its answer, held or failed. The fast path; ``session`` is the other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from gateway.upstream.pool import ConnectFailed, Pool
 class Transport(Protocol):
     """Something that can make one attempt."""
 
-    async def send(self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float) -> Held:
+    async def send(
+        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float
+    ) -> Held:
         """The answer to ``request`` (head and body as bytes): ``ready``, or with a ``failure``; never raises for I/O.
 
         ``attempt_s``: limit of this attempt; ``total_s``: what is left of the client call. Both in seconds.
@@ -29,7 +31,9 @@ class PoolTransport:
         self._pool = pool
         self._loop = loop
 
-    async def send(self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float) -> Held:
+    async def send(
+        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float
+    ) -> Held:
         """See ``Transport``. A pooled connection that turns out closed is replaced once (AG-157)."""
         held = Held(self._loop, expect)
         connection = self._pool.take(origin)

@@ -1,4 +1,4 @@
-"""Two keys, the first of which fails: the client gets one clean answer, in both dialects, streamed and not (AG-150 ff.)."""
+"""Two keys, the first of which fails: the client gets one clean answer, in both dialects, streamed or not (AG-150)."""
 
 from __future__ import annotations
 

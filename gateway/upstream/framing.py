@@ -1,0 +1,85 @@
+"""What the upstream's parts agree on: how a body is delimited, who receives it, and the small rules of HTTP/1.1 chunks.
+
+Pure: ``connection`` walks the bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.upstream.codec import Head
+
+HEAD_LIMIT_BYTES = 65_536
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\x00]{0,1024})?\Z")
+_SIZES_LIMIT = 4_096
+
+
+class Framing(enum.Enum):
+    """How a body is delimited (RFC 9112, 6.3)."""
+
+    NONE = 0
+    SIZED = 1
+    CHUNKED = 2
+    CLOSE = 3
+
+
+class BadResponse(ValueError):  # noqa: N818 - reads as what it is
+    """The upstream's bytes are not a valid HTTP/1.1 response."""
+
+
+class Response(Protocol):
+    """The receiver of one response: see ``attempt.Transfer``."""
+
+    def on_head(self, status: int, head: Head, framing: Framing) -> None: ...
+    def on_payload(self, payload: bytes) -> None: ...
+    def on_frames(self, frames: bytes, payload_end: bytes) -> None: ...
+    def on_end(self) -> None: ...
+    def on_broken(self, reason: str) -> None: ...
+
+
+class Source(Protocol):
+    """A connection as the receiver of its answer sees it."""
+
+    response: Response | None
+    #: bytes of the answer were seen
+    received: bool
+    #: the connection served another request before
+    reused: bool
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def want_frames(self, wanted: bool) -> None: ...
+    def abandon(self) -> None: ...
+
+
+#: raw head (status line included, blank line excluded), HTTP minor version → parsed head
+ParseHead = Callable[[bytes, int], Head]
+
+
+def frame_size(line: bytes, sizes: dict[bytes, int]) -> int:
+    """The size a chunk-size line states; strict, and remembered since streams repeat their sizes."""
+    match = _SIZE_LINE.match(line)
+    if match is None:
+        raise BadResponse("malformed chunk size")
+    size = int(match[1], 16)
+    if len(sizes) < _SIZES_LIMIT:
+        sizes[line] = size
+    return size
+
+
+def begun_head(data: bytes) -> bytes:
+    """The same, if it may still become a head."""
+    if len(data) > HEAD_LIMIT_BYTES:
+        raise BadResponse("response head too large")
+    if len(data) >= 5 and not data.startswith(b"HTTP/"):
+        raise BadResponse("not an HTTP response")
+    return data
+
+
+def require_line_end(data: bytes, position: int) -> None:
+    """After the payload of each chunk."""
+    if data[position : position + 2] != b"\r\n":
+        raise BadResponse("chunk without its line end")
