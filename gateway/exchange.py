@@ -82,16 +82,16 @@ class Exchange:
     """One request. See the field comments; types from higher layers are opaque here."""
 
     __slots__ = (
-        "ai", "attempts", "body", "client_gone", "conn", "consumed_tokens", "content_length", "downstream", "endpoint", "error",
-        "headers", "host", "http_version", "id", "keep_alive", "log_metadata", "method", "path", "query", "raw_target",
-        "response", "results", "scheme", "scope", "secrets_seen", "sent_bytes", "settlers", "snapshot", "started",
-        "started_s", "status", "streaming", "upstream_wait_s", "vars",
+        "ai", "attempts", "body", "client_gone", "conn", "consumed_tokens", "content_length", "downstream", "endpoint",
+        "error", "forwards", "headers", "hops", "host", "http_version", "id", "keep_alive", "log_metadata", "method",
+        "path", "query", "raw_target", "response", "results", "scheme", "scope", "secrets_seen", "sent_bytes",
+        "settlers", "snapshot", "started", "started_s", "status", "streaming", "upstream_wait_s", "vars",
     )  # fmt: skip
 
     def __init__(
-        self, *, request_id: str, snapshot: Any, endpoint: Any, conn: Connection, downstream: Any, method: str, raw_target: str,
-        path: str, query: str, host: str, scheme: str, headers: HeaderMap, started: float, started_s: float,
-        http_version: str = "HTTP/1.1", keep_alive: bool = True, content_length: int | None = None,
+        self, *, request_id: str, snapshot: Any, endpoint: Any, conn: Connection, downstream: Any, method: str,
+        raw_target: str, path: str, query: str, host: str, scheme: str, headers: HeaderMap, started: float,
+        started_s: float, http_version: str = "HTTP/1.1", keep_alive: bool = True, content_length: int | None = None,
     ) -> None:  # fmt: skip
         self.id = request_id
         #: the configuration this request was accepted under (snapshot.Snapshot)
@@ -143,5 +143,9 @@ class Exchange:
         self.sent_bytes = 0
         #: seconds spent waiting for upstreams (gateway share of the latency, AG-335)
         self.upstream_wait_s = 0.0
+        #: times that this request was forwarded inside the gateway (TP-542)
+        self.forwards = 0
+        #: requests of policies that led to this one, each made for the one before (TP-474)
+        self.hops = 0
         #: called once, in order, after the answer is complete or has failed
         self.settlers: list[Callable[[Exchange], None]] = []
