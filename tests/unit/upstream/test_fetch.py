@@ -244,14 +244,17 @@ async def test_documents_tp325() -> None:
 
 
 async def test_a_slow_answer_ends_when_its_time_does() -> None:
+    over = asyncio.Event()
+
     async def slow(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(30)
+        await over.wait()
         return web.Response()
 
     async with site(slow) as port, fetcher(Names(api_example=["127.0.0.1"])) as fetch:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await fetch.send(FetchRequest("GET", f"http://api.example:{port}/"), LISTED)
+        over.set()
 
 
 @pytest.mark.parametrize(
