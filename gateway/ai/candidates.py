@@ -61,7 +61,7 @@ class Plan:
         selections: Sequence[Any] = (), failure: Callable[[], GatewayError] | None = None,
     ) -> None:  # fmt: skip
         self.groups = tuple(map(tuple, groups))
-        self.candidates: tuple[Candidate, ...] = tuple(chain.from_iterable(self.groups))
+        self.candidates = self.groups[0] if len(self.groups) == 1 else tuple(chain.from_iterable(self.groups))
         self.rejected = tuple(rejected)
         #: one group that the gateway chose itself (AG-101)
         self.automatic = automatic

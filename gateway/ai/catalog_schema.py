@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gateway.ai.entities import TEXT_PRICES, TOOL_PRICES
+from gateway.ai.pricing import TEXT_PRICES, TOOL_PRICES
 from gateway.schema.containers import Record
 from gateway.schema.shapes import (
     anything,

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar, Final
 
-from gateway.ai.entities import TEXT_PRICES, TOOL_PRICES, Author, KeyElement, Model, Provider
+from gateway.ai.entities import Author, KeyElement, Model, Provider
+from gateway.ai.pricing import TEXT_PRICES, TOOL_PRICES
 from gateway.cel.env import (
     DOUBLE,
     DYN,

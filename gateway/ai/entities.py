@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gateway.ai.key_metrics import KeyState, ModelMetrics
+from gateway.ai.pricing import Pricing
 from gateway.ai.quota import Quota
 from gateway.ai.window_metrics import ErrorRate, Window
 from gateway.cel.env import (
     BOOL,
-    DOUBLE,
     DYN,
     INT,
     STRING,
@@ -38,16 +37,6 @@ if TYPE_CHECKING:
 
 DEFAULT_TOKENIZER: Final = "o200k_base"
 
-TEXT_PRICES: Final = (
-    "input", "output", "input_cache_write", "input_cache_read", "input_batch", "output_batch",
-)  # fmt: skip
-TOOL_PRICES: Final = {
-    "web_search": "per_search_call",
-    "code_interpreter": "per_execution_call",
-    "file_search": "per_storage_gb",
-    "image_generation": "per_image_generation",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Datacenter:
@@ -57,56 +46,6 @@ class Datacenter:
 
     country_code: str
     region: str
-
-
-@dataclass(frozen=True, slots=True)
-class TextPrices:
-    """USD per million tokens; None: not known."""
-
-    __cel__: ClassVar[Mapping[str, CelType]] = {name: nullable(DOUBLE) for name in TEXT_PRICES}
-
-    input: float | None = None
-    output: float | None = None
-    input_cache_write: float | None = None
-    input_cache_read: float | None = None
-    input_batch: float | None = None
-    output_batch: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pricing:
-    """``m.pricing``. ``tools`` is keyed ``web_search`` → ``per_search_call`` → USD."""
-
-    __cel__: ClassVar[Mapping[str, CelType]] = {
-        "text": object_of(TextPrices),
-        "tools": map_of(map_of(nullable(DOUBLE))),
-        "input": nullable(DOUBLE),
-        "output": nullable(DOUBLE),
-    }
-
-    text: TextPrices
-    tools: Mapping[str, Mapping[str, float | None]]
-    #: the text prices as written, for cost in exact arithmetic (AG-248)
-    exact: Mapping[str, Decimal] = field(default_factory=dict)
-
-    @property
-    def input(self) -> float | None:
-        """Short for ``text.input``."""
-        return self.text.input
-
-    @property
-    def output(self) -> float | None:
-        """Short for ``text.output``."""
-        return self.text.output
-
-    def of(self, price: str) -> float | None:
-        """By path: ``text.input``, ``tools.web_search.per_search_call`` (AG-106); None if unknown."""
-        group, _, name = price.partition(".")
-        if group == "text":
-            value: float | None = getattr(self.text, name)
-            return value
-        tool, _, unit = name.partition(".")
-        return self.tools.get(tool, {}).get(unit)
 
 
 def lower_names(entity_id: str, aliases: Iterable[str]) -> frozenset[str]:

@@ -9,6 +9,7 @@ Source: ai-gateway.md AG-9, AG-100 to AG-110, AG-126 to AG-128, AG-280, AG-281.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -36,12 +37,13 @@ DEFAULT_KEYS: Final = "ai.keys"
 class Strategy:
     """One compiled entry.
 
-    ``proven``: certainly a list of elements. ``only_ai``: reads nothing but ``ai``. ``repeatable``: the same numbers
-    give the same result. ``constant``: reads no numbers.
+    ``proven``: certainly a list of elements. ``distinct``: and none of them twice. ``only_ai``: reads nothing but
+    ``ai``. ``repeatable``: the same numbers give the same result. ``constant``: reads no numbers.
     """
 
     program: Program
     proven: bool
+    distinct: bool
     only_ai: bool
     repeatable: bool
     constant: bool
@@ -65,7 +67,12 @@ def compile_strategy(source: str, environment: Environment, element: type[Model]
     hidden = "\\" in source
     repeatable = only_ai and program.pure and not hidden and "exhausted_in_s" not in source
     constant = repeatable and "metrics" not in source and element is Model
-    return Strategy(program, proven, only_ai, repeatable, constant)
+    return Strategy(program, proven, proven and _is_distinct(source), only_ai, repeatable, constant)
+
+
+def _is_distinct(source: str) -> bool:
+    # filters, lookups and orders of a collection repeat nothing; list literals, sums and maps may
+    return not _REPEATING.search(_LIST_OF_NAMES.sub("", source))
 
 
 def _may_be(kind: CelType, element: type[Any]) -> bool:
@@ -74,6 +81,8 @@ def _may_be(kind: CelType, element: type[Any]) -> bool:
     return kind.kind is Kind.DYN or (kind.kind is Kind.OBJECT and kind.host is element)
 
 
+_LIST_OF_NAMES: Final = re.compile(r"""\[\s*(?:(?:'[^'\\]*'|"[^"\\]*")\s*,?\s*)*\]""")
+_REPEATING: Final = re.compile(r"\[|\+|\bmap\b|\bflatten\b")
 #: a tuple: a union would be built anew for every check
 _LISTS: Final = (list, tuple)
 
@@ -82,10 +91,11 @@ class WrongResult(Exception):  # noqa: N818 - a decision (AG-102), not a fault o
     """A strategy returned something else; the argument is the type's name."""
 
 
-def _elements(result: Any, element: type[Any], *, proven: bool) -> Iterable[Any]:
-    """The distinct elements of a result; nothing for null (AG-100, AG-110)."""
+def _elements(result: Any, element: type[Any], *, proven: bool) -> Sequence[Any]:
+    """The elements of a result, none for null (AG-110); there may be duplicates."""
     if proven:
-        return dict.fromkeys(result)
+        proven_result: Sequence[Any] = result
+        return proven_result
     if isinstance(result, element):
         return [result]
     if result is None:
@@ -95,7 +105,7 @@ def _elements(result: Any, element: type[Any], *, proven: bool) -> Iterable[Any]
     for item in result:
         if not isinstance(item, element):
             raise WrongResult(f"a list with {'null' if item is None else type(item).__name__}")
-    return dict.fromkeys(result)
+    return result
 
 
 def _evaluate(strategy: Strategy, light: AiScope, source: ScopeSource) -> Any:
@@ -172,7 +182,8 @@ class KeyStrategies:
     def _keys(self, strategy: Strategy, choice: KeyChoice, source: ScopeSource) -> tuple[tuple[ProviderKey, ...], str]:
         try:
             result = _evaluate(strategy, choice.scope, source)
-            return tuple([each.key for each in _elements(result, KeyElement, proven=strategy.proven)]), ""
+            elements = dict.fromkeys(_elements(result, KeyElement, proven=strategy.proven))
+            return tuple([element.key for element in elements]), ""
         except WrongResult as wrong:
             return (), f"must return an AIKey or []AIKey, got {wrong}"
         except Exception as error:  # noqa: BLE001 - AG-127: an expression that fails is a strategy that gave nothing
@@ -199,7 +210,8 @@ class ModelSelection:
     def as_map(self) -> Mapping[str, Any]:
         """As the action result shows it (AG-281). Filters ran before, so the three lists of candidates are one."""
         shared = shared_names(self._plan.candidates)
-        returned = [f"{m.provider_id}:{m.id}" if m.id.lower() in shared else m.id for m in self.models]
+        models = dict.fromkeys(self.models)
+        returned = [f"{m.provider_id}:{m.id}" if m.id.lower() in shared else m.id for m in models]
         return {
             "strategy": self.strategy,
             "error": self.error,
@@ -243,11 +255,14 @@ class _Narrowing:
         #: the result, if no strategy that was evaluated can ever give another
         self.constant: Plan | None = None
 
-    def ordered(self, models: Sequence[Model]) -> list[list[Candidate]]:
+    def ordered(self, models: Sequence[Model], *, distinct: bool) -> tuple[tuple[Candidate, ...], ...]:
         """The candidates of these models, name by name, in the order of the models within a name (AG-101)."""
         if len(self.groups) == 1:
-            return [list(map(self.groups[0].__getitem__, models))]
-        return [[group[model] for model in models if model in group] for group in self.groups]
+            candidates = map(self.groups[0].__getitem__, models)
+            return (tuple(candidates) if distinct else tuple(dict.fromkeys(candidates)),)
+        return tuple(
+            tuple(dict.fromkeys([group[model] for model in models if model in group])) for group in self.groups
+        )
 
 
 class ModelStrategies:
@@ -293,7 +308,7 @@ class ModelStrategies:
         """None if the strategy returned nothing."""
         try:
             result = _evaluate(strategy, narrowing.scope, source)
-            models = tuple(_elements(result, Model, proven=strategy.proven))
+            models = _elements(result, Model, proven=strategy.proven)
         except WrongResult as wrong:
             arguments = {"expression": strategy.source, "actual": str(wrong)}
             selections.append(ModelSelection(plan, strategy.source, f"wrong type: {wrong}"))
@@ -301,7 +316,7 @@ class ModelStrategies:
         except Exception as error:  # noqa: BLE001 - AG-102: an expression that fails is a strategy that gave nothing
             selections.append(ModelSelection(plan, strategy.source, str(locate(strategy.program, error))))
             return None
-        chosen = Plan(narrowing.ordered(models), plan.rejected, automatic=plan.automatic)
+        chosen = Plan(narrowing.ordered(models, distinct=strategy.distinct), plan.rejected, automatic=plan.automatic)
         selections.append(ModelSelection(plan, strategy.source, "", models, chosen.candidates))
         chosen.selections = tuple(selections)
         return chosen if chosen.candidates else None

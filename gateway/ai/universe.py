@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Protocol
 
 from gateway.ai.catalog import Catalog, ModelEntry, ProviderEntry, SurfaceTable
-from gateway.ai.entities import TEXT_PRICES, Author, Datacenter, Model, Pricing, Provider, TextPrices, lower_names
+from gateway.ai.entities import Author, Datacenter, Model, Provider, lower_names
 from gateway.ai.key_metrics import MetricsRegistry
+from gateway.ai.pricing import build_pricing
 from gateway.ai.providers import Target
 from gateway.secrets.secret import Secret
 
@@ -283,18 +283,6 @@ def _finish(provider: Provider, sources: Sources) -> None:
         if provider.metadata:
             model.metadata = {**provider.metadata, **model.metadata}
         model.metrics = sources.registry.model(provider.id, model.id, sources.endpoint_id)
-
-
-def build_pricing(raw: Mapping[str, Any]) -> Pricing:
-    """``{text: {input: 0.15, …}, tools: {web_search: {per_search_call: 0.01}}}`` (AG-118)."""
-    text = {name: raw.get("text", {}).get(name) for name in TEXT_PRICES}
-    exact = {name: Decimal(str(price)) for name, price in text.items() if price is not None}
-    numbers = {name: None if price is None else float(price) for name, price in text.items()}
-    tools = {
-        tool: {unit: None if price is None else float(price) for unit, price in units.items()}
-        for tool, units in raw.get("tools", {}).items()
-    }
-    return Pricing(TextPrices(**numbers), tools, exact)
 
 
 def _joined(names: tuple[str, ...], more: Sequence[str] | None) -> tuple[str, ...]:

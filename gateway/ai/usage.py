@@ -27,7 +27,7 @@ from gateway.ai.surfaces import MESSAGES, RESPONSES, Format, Surface
 from gateway.upstream.sse import events_of
 
 if TYPE_CHECKING:
-    from gateway.ai.entities import Pricing
+    from gateway.ai.pricing import Pricing
 
 #: of a body that is no stream and too large to buffer, only this much of its end is read (AG-243)
 TAIL_BYTES: Final = 64 << 10

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 
 from gateway.ai.entities import (
-    TEXT_PRICES,
-    TOOL_PRICES,
     Author,
     Candidate,
     Datacenter,
     KeyElement,
     Model,
-    Pricing,
     Provider,
-    TextPrices,
 )
+from gateway.ai.pricing import TextPrices
 from gateway.ai.surfaces import CHAT
-from gateway.ai.universe import build_authors, build_pricing
+from gateway.ai.universe import build_authors
 from tests.unit.ai.selection_kit import CATALOG, World, model, provider
 
 WORLD = World(
@@ -70,21 +65,6 @@ def test_nullable_members_say_so():
     for name in ("max_context_window", "parameter_count", "quantization", "data_retention_days", "pricing"):
         assert Model.__cel__[name].nullable
     assert all(kind.nullable for kind in TextPrices.__cel__.values())
-
-
-def test_pricing_ag_106_ag_118():
-    pricing = build_pricing(
-        {"text": {"input": 0.15, "output": "0.6"}, "tools": {"web_search": {"per_search_call": 0.01}}}
-    )
-    assert (pricing.input, pricing.output, pricing.text.input_batch) == (0.15, 0.6, None)
-    assert pricing.exact == {"input": Decimal("0.15"), "output": Decimal("0.6")}
-    assert pricing.of("text.output") == 0.6
-    assert pricing.of("tools.web_search.per_search_call") == 0.01
-    assert pricing.of("tools.file_search.per_storage_gb") is None
-    assert set(TextPrices.__cel__) == set(TEXT_PRICES)
-    assert len(TOOL_PRICES) == 4
-    for name in Pricing.__cel__:
-        getattr(pricing, name)
 
 
 def test_a_candidate_of_a_known_model():

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.ai.catalog import load_shipped
 from gateway.ai.prices import PricesUnavailable, add_prices
-from gateway.ai.universe import build_pricing
+from gateway.ai.pricing import build_pricing
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
+from gateway.ai.collections import model_environment
 from gateway.ai.entities import Model, ProviderKey
 from gateway.ai.strategies import compile_strategy, shared_names, shown_name
 from gateway.ai.surfaces import CHAT
@@ -11,6 +14,7 @@ from gateway.cel.env import DYN, Environment
 from gateway.cel.errors import CelError
 from tests.unit.ai.selection_kit import ENVIRONMENT, World, exchange, model, names, provider
 
+MODEL_ENVIRONMENT = model_environment(ENVIRONMENT, Random(1))
 MINE = (provider("a", "x", "y"), provider("b", "x", "z", model("old", disabled=True)))
 
 
@@ -96,6 +100,35 @@ class TestModelStrategies:
         assert plan.error is not None
         assert plan.error.code == "ERR_NGROK_3804"
         assert plan.selections == ()
+
+
+class TestDuplicates:
+    """AG-100."""
+
+    @pytest.mark.parametrize(
+        "strategy",
+        [
+            "[ai.models[0], ai.models[0]]", "ai.models.only(['y']) + ai.models.only(['y'])",
+            "ai.models.map(m, ai.models[1])", "[ai.models, ai.models].flatten()",
+            "ai.models.filter(m, m.id == 'y').map(m, m)", "ai.models.only(['y']).filter(m, true) + [ai.models[1]]",
+        ],
+    )  # fmt: skip
+    def test_they_are_dropped(self, strategy):
+        plan = plan_of([strategy])
+        assert len(plan.candidates) == len(set(plan.candidates)) >= 1
+        shown = plan.selections[0].as_map()
+        assert len(shown["candidates_returned"]) == len(plan.candidates)
+        assert not compile_strategy(strategy, MODEL_ENVIRONMENT, Model).distinct
+
+    @pytest.mark.parametrize(
+        "strategy",
+        [
+            "ai.models", "ai.models.only(['x', \"y\"]).randomize()", "ai.models.filter(m, m.metadata['tier'] == 'a')",
+            "ai.models.sortBy(m, m.id)", "ai.models.only([])",
+        ],
+    )  # fmt: skip
+    def test_what_cannot_repeat_is_not_searched(self, strategy):
+        assert compile_strategy(strategy, MODEL_ENVIRONMENT, Model).distinct
 
 
 class TestRecords:

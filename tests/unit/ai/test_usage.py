@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ai.entities import Pricing, TextPrices
+from gateway.ai.pricing import Pricing, TextPrices
 from gateway.ai.surfaces import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, SURFACES, Surface
 from gateway.ai.usage import Usage, UsageTap, usage_of_body, usage_of_stream, usage_of_tail
 
