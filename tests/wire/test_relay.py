@@ -18,7 +18,7 @@ from tests.wire.test_failover import CHAT, provider_entry
 
 WAYS = ("plain", "tls", "session")
 #: more than fits into all socket buffers between provider and client
-EVENTS = 24_000
+EVENTS = 4_000
 
 
 @asynccontextmanager
@@ -113,7 +113,7 @@ async def test_slow_client_holds_the_upstream_back(way: str) -> None:
     async with relay(way) as (provider, gateway):
         reader, writer = await connect(gateway)
         writer.transport.pause_reading()
-        writer.write(chat(f"demo:n={EVENTS},delay=0ms"))
+        writer.write(chat(f"demo:n={EVENTS},delay=0ms,pad=10000"))
         await until(lambda: provider.stats.events_sent > 0)
         level = -1
         async with asyncio.timeout(90):
