@@ -1,0 +1,337 @@
+"""A gateway with one endpoint and without sockets: the real request path from the parsed head to the last byte.
+
+``OfflineGateway`` is built for one loaded policy; ``send`` serves one request and gives everything that came of it.
+State lives as long as the gateway: limits count, keys cool, metrics grow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import TYPE_CHECKING, Any, cast
+
+from aiohttp.http import HttpVersion11
+from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from gateway import errors
+from gateway.actions import ACTIONS
+from gateway.ai.build import AiParts, GatewayBuilder
+from gateway.ai.catalog import load_shipped
+from gateway.ai.key_metrics import MetricsRegistry
+from gateway.auth.jwks import JwksCache
+from gateway.cel.randoms import random_functions
+from gateway.clock import ManualClock
+from gateway.errors import failure
+from gateway.exchange import Connection, Exchange
+from gateway.headers import HeaderMap
+from gateway.limiter.buckets import LimiterTable
+from gateway.policy.action import CloseConnection, CompileDeps
+from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
+from gateway.policy.engine import run_phase
+from gateway.policy.load import PolicyContext, policy_context
+from gateway.policy.model import Phase, Policy
+from gateway.policy.variables import scope_of
+from gateway.policy_tools.documents import (
+    CHAT_PATH,
+    CLIENT_IP,
+    HOST,
+    MODEL,
+    CaseFile,
+    RequestPart,
+    body_bytes,
+)
+from gateway.policy_tools.played import PlayedTransport
+from gateway.proxy.handler import Handler, HandlerParts
+from gateway.secrets.sources import MemorySource, SecretTable
+from gateway.snapshot import Endpoint, Listener, Snapshot, SnapshotRef
+
+if TYPE_CHECKING:
+    from gateway.ai.build import ActionSettings
+    from gateway.ai.call import AiCall
+    from gateway.ai.gateway import AiGateway
+    from gateway.policy.options import PolicyOptions
+    from gateway.proxy.downstream import Downstream
+    from gateway.settings import Settings
+
+_LISTENER = "offline"
+_INSTANCE = "0" * 16
+#: puts something around a compiled policy; see ``trace.instrument``
+Wrap = Callable[[CompiledPolicy], CompiledPolicy]
+
+
+def offline_context(options: PolicyOptions, random: Random) -> PolicyContext:
+    """For loading policies whose chance is this generator's."""
+    context = policy_context(ACTIONS, options)
+    chance = random_functions(random)
+    return replace(
+        context,
+        environments={
+            phase: environment.extend(functions=chance) for phase, environment in context.environments.items()
+        },
+    )
+
+
+@dataclass(slots=True)
+class Served:
+    """What came of one request."""
+
+    exchange: Exchange | None = None
+    status: int = 0
+    headers: HeaderMap = field(default_factory=HeaderMap)
+    body: bytes = b""
+    #: the connection was closed without an answer
+    closed: bool = False
+    #: exceptions that nobody expected: bugs
+    faults: list[BaseException] = field(default_factory=list)
+
+    def json(self) -> Any:
+        """The body's value; None if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+class MemoryClient:
+    """The client's connection: what ``proxy.downstream.Downstream`` is to the request path, without a socket."""
+
+    def __init__(self, conn: Connection, body: bytes) -> None:
+        self.conn = conn
+        self.transport: MemoryClient | None = self
+        self.relay: Any = None
+        self.draining = False
+        self.writing_paused = False
+        self.body_is_here = True
+        self.aborted = False
+        self.written = bytearray()
+        self._body = body
+
+    async def read_body(self, limit_bytes: int) -> bytes:
+        if len(self._body) > limit_bytes:
+            error = failure(errors.INVALID_BODY, reason=f"the body is larger than {limit_bytes} bytes")
+            error.status = 413
+            raise error
+        return self._body
+
+    def write(self, payload: bytes) -> None:
+        self.written += payload
+
+    def writelines(self, payloads: list[bytes]) -> None:
+        for payload in payloads:
+            self.written += payload
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class _NotingBuilder(GatewayBuilder):
+    """Tells the transport which call it is about to serve: attempts are known by provider, model and key."""
+
+    transport: PlayedTransport
+
+    def action(self, config: ActionSettings, endpoint_id: str) -> AiGateway:
+        return self._noted(super().action(config, endpoint_id))
+
+    def shared(self, endpoint_id: str) -> AiGateway:
+        return self._noted(super().shared(endpoint_id))
+
+    def _noted(self, gateway: AiGateway) -> AiGateway:
+        authenticate, transport = gateway.authenticate, self.transport
+
+        def noted(call: AiCall) -> None:
+            transport.call = call
+            authenticate(call)
+
+        gateway.authenticate = noted
+        return gateway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineParts:
+    """What a gateway is built from. ``random``: the generator that the policy was loaded with."""
+
+    policy: Policy
+    settings: Settings
+    random: Random
+    surroundings: CaseFile
+    #: asked for secrets after those of the document
+    more_secrets: tuple[Any, ...] = ()
+
+
+class OfflineGateway:
+    """One endpoint, in memory. Tasks that actions start (key documents) run in ``group``."""
+
+    def __init__(
+        self, parts: OfflineParts, group: asyncio.TaskGroup, *, clock_s: float | None = None,
+        wrap: Wrap = lambda compiled: compiled, limiters: Any = None,
+    ) -> None:  # fmt: skip
+        file = parts.surroundings
+        self._group = group
+        self.clock = ManualClock(now_s=file.clock if clock_s is None else clock_s)
+        self.transport = PlayedTransport(self.clock)
+        self._memory = MemorySource({})
+        self.secrets = SecretTable([self._memory, *parts.more_secrets])
+        parts.random.seed(file.seed)
+        settings = replace(parts.settings, ai=replace(parts.settings.ai, random_seed=file.seed))
+        endpoint = self._endpoint(parts, settings, wrap, limiters or LimiterTable())
+        snapshot = Snapshot(1, settings, self.secrets, {endpoint.id: endpoint}, {_LISTENER: {"*": endpoint}})
+        self._served = Served()
+        numbers = itertools.count(1)
+        self._snapshot = snapshot
+        self._handler = Handler(
+            HandlerParts(
+                snapshot=SnapshotRef(snapshot),
+                listener=Listener(_LISTENER),
+                clock=self.clock,
+                next_id=lambda: f"req_{next(numbers):024x}",
+                record=self._record,
+                fault=lambda error, exchange: self._served.faults.append(error),
+            )
+        )
+
+    def know(self, secrets: Mapping[tuple[str, str], str]) -> None:
+        """The secrets of the document, from now on."""
+        self._memory.replace({f"{vault}\0{name}": value for (vault, name), value in secrets.items()})
+
+    async def send(self, request: RequestPart) -> Served:
+        """Serves one request."""
+        served = self._served = Served()
+        self.transport.sent.clear()
+        self.transport.call = None
+        path = request.path or CHAT_PATH
+        body = _body(request, path)
+        method = request.method or ("POST" if body else "GET")
+        conn = Connection(request.client_ip or CLIENT_IP, 50_000, "192.0.2.1", 443, self.clock.now())
+        client = MemoryClient(conn, body)
+        endpoint = self._snapshot.endpoints[_LISTENER]
+        if endpoint.connect_phase is not None and await self._refuses(endpoint, conn):
+            served.closed = True
+            return served
+        message = _message(method, path, _lines(request, body))
+        # the request path uses of a connection what MemoryClient has
+        await self._handler.serve(cast("Downstream", client), message)
+        served.closed = client.aborted
+        if client.written:
+            served.status, served.headers, served.body = _parsed(bytes(client.written))
+        return served
+
+    async def _refuses(self, endpoint: Endpoint, conn: Connection) -> bool:
+        """``on_tcp_connect``: True if the connection ends there."""
+        assert endpoint.connect_phase is not None
+        exchange = Exchange(
+            request_id="", snapshot=self._snapshot, endpoint=endpoint, conn=conn, downstream=None, method="",
+            raw_target="", path="", query="", host="", scheme=endpoint.scheme, headers=HeaderMap(), started=self.clock.monotonic(),
+            started_s=self.clock.now(),
+        )  # fmt: skip
+        outcome = run_phase(endpoint.connect_phase, exchange)
+        if asyncio.iscoroutine(outcome):
+            outcome = await outcome
+        self._served.exchange = exchange
+        return isinstance(outcome, CloseConnection)
+
+    def _record(self, exchange: Exchange) -> None:
+        self._served.exchange = exchange
+
+    def _endpoint(self, parts: OfflineParts, settings: Settings, wrap: Wrap, limiters: Any) -> Endpoint:
+        jwks = parts.surroundings.jwks
+
+        async def fetch(url: str) -> bytes:
+            if url not in jwks:
+                raise OSError("the file has no document for this URL")
+            return body_bytes(jwks[url])
+
+        gateways = _NotingBuilder(self._ai_parts(parts), settings.ai)
+        gateways.transport = self.transport
+        deps = CompileDeps(
+            endpoint=_LISTENER,
+            clock=self.clock,
+            services={
+                GatewayBuilder: gateways,
+                LimiterTable: limiters,
+                JwksCache: JwksCache(fetch=fetch, spawn=self._group.create_task, clock=self.clock),
+            },
+        )
+        compiled = wrap(compile_policy(parts.policy, ACTIONS, deps))
+        phases = compiled.phases
+        return Endpoint(
+            id=_LISTENER,
+            name=_LISTENER,
+            url=f"https://{HOST}",
+            scheme="https",
+            host=HOST,
+            port=443,
+            request_phase=phases.get(Phase.REQUEST) or empty_phase(Phase.REQUEST, deps),
+            response_phase=phases.get(Phase.RESPONSE),
+            stream_phase=phases.get(Phase.STREAM),
+            connect_phase=phases.get(Phase.TCP),
+            gateway=None if compiled.has_ai_gateway else gateways.shared(_LISTENER),
+        )
+
+    def _ai_parts(self, parts: OfflineParts) -> AiParts:
+        now = self.clock.now
+        return AiParts(
+            catalog=load_shipped(),
+            metrics=MetricsRegistry(self.clock),
+            transport=self.transport,
+            clock=self.clock,
+            instance_id=_INSTANCE,
+            installation_key=b"offline",
+            scope_of=lambda exchange: scope_of(exchange, now),
+            environment=offline_context_environment(parts.random),
+        )
+
+
+def offline_context_environment(random: Random) -> Any:
+    """What keys and strategies may name."""
+    return policy_context(ACTIONS).environment(Phase.REQUEST).extend(functions=random_functions(random))
+
+
+# ---- the client's side ----------------------------------------------------------------------------------------------
+
+
+def _body(request: RequestPart, path: str) -> bytes:
+    """The body, or that of a short conversation where an API wants one."""
+    if request.body is not None:
+        return body_bytes(request.body)
+    if request.method not in (None, "POST") or path.partition("?")[0] not in _TALKATIVE:
+        return b""
+    body: dict[str, Any] = {"model": request.model or MODEL, "messages": [{"role": "user", "content": "Hello!"}]}
+    if path.startswith("/v1/messages"):
+        body["max_tokens"] = 64
+    if request.stream is not None:
+        body["stream"] = request.stream
+    return body_bytes(body)
+
+
+_TALKATIVE = frozenset((CHAT_PATH, "/v1/messages"))
+
+
+def _lines(request: RequestPart, body: bytes) -> list[tuple[bytes, bytes]]:
+    given = {name.lower() for name, _ in request.headers}
+    lines = [("host", request.host or HOST)] if "host" not in given else []
+    if body:
+        lines += [("content-type", "application/json")] if "content-type" not in given else []
+        lines.append(("content-length", str(len(body))))
+    lines += [(name, value) for name, values in request.headers for value in values or ()]
+    return [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in lines]
+
+
+def _message(method: str, target: str, lines: list[tuple[bytes, bytes]]) -> RawRequestMessage:
+    """What the HTTP parser would have made of it."""
+    return RawRequestMessage(
+        method, target, HttpVersion11, CIMultiDictProxy(CIMultiDict[str]()), tuple(lines), False, None, False, False,
+        URL(target, encoded=True),
+    )  # fmt: skip
+
+
+def _parsed(written: bytes) -> tuple[int, HeaderMap, bytes]:
+    head, _, body = written.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    pairs = (line.partition(b":") for line in lines)
+    return int(first.split(b" ")[1]), HeaderMap.from_raw((name, value) for name, _, value in pairs), body
