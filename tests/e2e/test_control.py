@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.clock import SystemClock
+from gateway.control.gateway_keys import add_key
 from gateway.control.maintenance import verify_audit
+from gateway.control.plane import SYSTEM_CALL
 from gateway.secrets.master_key import KeySource
 from gateway.store.db import DATABASE_FILE
 from tests.control_plane import running
@@ -75,7 +77,7 @@ def read_all(directory: Path) -> dict[str, bytes]:
 
 async def test_cp_15_paging_has_no_gap_and_no_repeat_while_others_create(tmp_path):
     async with running(tmp_path) as api:
-        before = {(await api.created("/access-keys", {}))["id"] for _ in range(250)}
+        before = await api.plane.change(SYSTEM_CALL, lambda change: {add_key(change)[0].id for _ in range(250)})
         seen, page, added = [], (await api.get("/access-keys?limit=17")).json, 0
         while True:
             seen += [key["id"] for key in page["aiGatewayAccessKeys"]]

@@ -28,7 +28,7 @@ OPERATIONS = [
 WORDS = (
     "openai", "anthropic", "chat-completions", "messages", "openai:gpt-4o", "60s", "https://host.example/v1", "ngrok",
 )  # fmt: skip
-ROUNDS = 12
+ROUNDS = 8
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def test_cp_140_every_documented_operation_is_served():
     assert {found for found in served if found[0] in shared} == documented, "and no other method on its paths"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 async def test_cp_140_no_input_makes_it_fail_and_every_answer_fits(tmp_path, seed):
     draw = random.Random(seed)
     async with running(tmp_path) as api:
