@@ -61,7 +61,7 @@ class Model:
         "data_retention_days", "data_retention_policy", "data_training_policy", "datacenters", "description",
         "disabled", "display_name", "id", "id_aliases", "input_modalities", "known", "legacy", "max_context_window",
         "max_output_tokens", "metadata", "metrics", "nameless", "names", "output_modalities", "parameter_count",
-        "position", "pricing", "provider", "provider_id", "provider_id_aliases", "provider_model_id", "quantization",
+        "pricing", "provider", "provider_id", "provider_id_aliases", "provider_model_id", "quantization",
         "supported_features", "surfaces", "tokenizer", "unsupported_params",
     )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
@@ -139,8 +139,6 @@ class Model:
         self.configured = False
         #: surface names worth trying when the gateway chooses; None: all of the provider's (AG-98)
         self.surfaces: frozenset[str] | None = None
-        #: catalog or configuration order (AG-97)
-        self.position = 0
 
     def __repr__(self) -> str:
         return f"<Model {self.provider_id}:{self.id}>"
@@ -152,7 +150,7 @@ class Provider:
     __slots__ = (
         "base_url", "configured", "credential_header", "custom", "description", "disabled", "display_name",
         "has_base_url_override", "id", "id_aliases", "key_prefixes", "key_texts", "metadata", "models", "names",
-        "price_provider", "stored_id", "stream_usage", "surfaces", "target", "website",
+        "stored_id", "stream_usage", "surfaces", "target", "website",
     )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "id": STRING,
@@ -196,7 +194,6 @@ class Provider:
         self.has_base_url_override = False
         #: ``aigp_…`` of a provider from the store, else ''
         self.stored_id = ""
-        self.price_provider: str | None = None
 
     @property
     def official(self) -> bool:

@@ -149,7 +149,6 @@ def _official(entry: ProviderEntry, sources: Sources) -> Provider:
     provider.credential_header = entry.credential_header
     provider.key_prefixes = entry.key_prefixes
     provider.stream_usage = entry.stream_usage
-    provider.price_provider = entry.price_provider
     provider.models = [_known(provider, model) for model in sources.catalog.models_by_provider[entry.id]]
     return provider
 
@@ -272,8 +271,7 @@ def _finish(provider: Provider, sources: Sources) -> None:
     provider.names = lower_names(provider.id, provider.id_aliases)
     if not provider.official:
         provider.stream_usage = any("stream_options" in allowed for allowed in provider.surfaces.values() if allowed)
-    for position, model in enumerate(provider.models):
-        model.position = position
+    for model in provider.models:
         model.provider_id_aliases = provider.id_aliases
         author = sources.catalog.authors_by_name.get(model.author_id.lower())
         if author is not None:
