@@ -81,6 +81,12 @@ class Emitter:
     def call(self, at: Node, function: Callable[..., object], *arguments: python.expr) -> python.expr:
         return python.Call(self.held(at, function), list(arguments), [], **self._place(at))
 
+    def sole_argument(self, code: python.expr, function: Callable[..., object]) -> python.expr | None:
+        """The argument, if the code is a call of this function of one argument."""
+        if not isinstance(code, python.Call) or not isinstance(code.func, python.Name):
+            return None
+        return code.args[0] if self.namespace.get(code.func.id) is function else None
+
     def method(self, at: Node, value: python.expr, name: str, *arguments: python.expr) -> python.expr:
         return python.Call(self.attribute(at, value, name), list(arguments), [], **self._place(at))
 

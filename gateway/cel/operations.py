@@ -178,7 +178,17 @@ def _equality(generator: Generator, left: Fragment, right: Fragment, node: ast.B
     function = _equality_function(generator, left.type, right.type, node)
     if function is None:
         return generator.boolean(emit.compare(node, left.code, node.operator, right.code), total=total)
+    looked_up = emit.sole_argument(left.code, operators.first)
+    if function in _FIRST_TEXT and looked_up is not None and right.type.is_exactly(Kind.STRING):
+        return generator.boolean(emit.call(node, _FIRST_TEXT[function], looked_up, right.code), total=total)
     return generator.boolean(emit.call(node, function, left.code, right.code), total=total)
+
+
+#: comparing the first of some values with a text
+_FIRST_TEXT: dict[Callable[..., bool], Callable[..., bool]] = {
+    values.same_text: operators.same_first,
+    values.differ_text: operators.differ_first,
+}
 
 
 def _equality_function(

@@ -24,6 +24,7 @@ from gateway.cel.values import (
     divide_doubles,
     map_key,
     no_overload,
+    same_text,
 )
 from gateway.headers import HeaderMap, ValueList
 
@@ -155,6 +156,16 @@ def build_map(pairs: Iterable[tuple[object, object]]) -> dict[object, object]:
 def first(values: Sequence[Any] | None) -> Any:
     """``values[0]`` of a lookup list."""
     return values[0] if values else None
+
+
+def same_first(values: Sequence[Any] | None, text: str) -> bool:
+    """``values[0] == text`` of a lookup list: one call instead of two, for the commonest of all conditions."""
+    return same_text(values[0], text) if values else False
+
+
+def differ_first(values: Sequence[Any] | None, text: str) -> bool:
+    """``values[0] != text`` of a lookup list."""
+    return not same_text(values[0], text) if values else True
 
 
 def item(values: Sequence[Any] | None, index: object) -> Any:

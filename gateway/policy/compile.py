@@ -13,6 +13,7 @@ from typing import Any
 from gateway.cel.compile import Program
 from gateway.policy.action import ActionTable, CompiledAction, CompileDeps
 from gateway.policy.model import Phase, Policy, Rule, RulePlace
+from gateway.policy.variables import scope_maker
 
 
 class CompiledRule:
@@ -28,14 +29,15 @@ class CompiledRule:
 
 
 class CompiledPhase:
-    """The rules of one phase. ``now`` is the clock of ``time.now``."""
+    """The rules of one phase. ``now`` is the clock of ``time.now``, ``make_scope`` suits what the rules read."""
 
-    __slots__ = ("now", "phase", "rules")
+    __slots__ = ("make_scope", "now", "phase", "rules")
 
     def __init__(self, phase: Phase, rules: tuple[CompiledRule, ...], now: Callable[[], float]) -> None:
         self.phase = phase
         self.rules = rules
         self.now = now
+        self.make_scope = scope_maker(name for rule in rules if rule.program is not None for name in rule.program.reads)
 
     def __repr__(self) -> str:
         return f"<CompiledPhase {self.phase}: {len(self.rules)} rules>"

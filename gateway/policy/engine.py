@@ -31,11 +31,9 @@ def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[O
     rules = phase.rules
     if not rules:
         return None
-    scope = scope_of(exchange, phase.now)
+    scope = scope_of(exchange, phase.now, phase.make_scope)
     exchange.vars = scope.vars = {}
-    position = 0
     for rule in rules:
-        position += 1
         matches = rule.matches
         if matches is not None:
             try:
@@ -45,7 +43,9 @@ def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[O
                 return _failed_rule(phase, rule, error)
         outcome = _run_actions(phase, rule, exchange)
         if outcome is not None:
-            return _finish(phase, position, exchange, outcome) if isinstance(outcome, _Waiting) else outcome
+            if isinstance(outcome, _Waiting):
+                return _finish(phase, rules.index(rule) + 1, exchange, outcome)
+            return outcome
     return None
 
 

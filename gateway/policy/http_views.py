@@ -257,6 +257,17 @@ class RequestView:
         return RequestTimes(nanoseconds(self.exchange.started_s))
 
 
+class WarmRequestView(RequestView):
+    """``req`` for policies whose rules read ``req.url``: a slot in place of the property (``variables.Scope``)."""
+
+    __slots__ = ("url",)
+    url: Url
+
+    def refresh(self) -> None:
+        super().refresh()
+        self.url = Url.of(self.exchange)
+
+
 def _declared_length(headers: HeaderMap) -> int | None:
     text = headers.first("content-length") or ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
