@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.cel.compile import Program, compile_conjunction, compile_expression
+from gateway.cel.compile import Program, compile_conjunction, compile_expression, locate
 from gateway.cel.env import BOOL, Environment
 from gateway.cel.errors import CelError
 from gateway.document import Kind, Node, Problems, parse_document
@@ -251,7 +251,19 @@ class _PolicyLoader:
             return None
         for index, node in enumerate(nodes):
             reader.cel_warnings(node, program, index=index)
+        if program.pure and not program.reads:
+            self.constant(program, nodes[0], reader)
         return program
+
+    def constant(self, program: Program, node: Node, reader: PolicyReader) -> None:
+        """A condition that reads nothing is always the same; only one that always matches makes sense (P34)."""
+        try:
+            if program.evaluate(None):
+                return
+            words = "the rule never matches, whatever the request"
+        except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
+            words = f"the rule fails for every request: {locate(program, error).message}"
+        reader.warning(node, "ERR_NGROK_2207", words)
 
     def each_alone(self, nodes: list[Node], reader: PolicyReader) -> int:
         """Reports what is wrong with each expression; how many are."""

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from gateway.document import Kind, Node
 from gateway.schema.reader import INVALID, Invalid, JsonSchema, Reader, Shape, nearest, wrong_type
+from gateway.schema.scalars import Duration, duration_text
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -179,7 +180,8 @@ class Record(Generic[T]):
             if field.tolerated:
                 schema = schema | {"deprecated": True}
             if isinstance(field.default, str | int | float | bool):
-                schema = schema | {"default": field.default}
+                shown = duration_text(float(field.default)) if isinstance(field.shape, Duration) else field.default
+                schema = schema | {"default": shown}
             properties[name] = schema
         required = [name for name, field in self.fields.items() if field.default is REQUIRED]
         result: JsonSchema = {"type": "object", "properties": properties, "additionalProperties": False}

@@ -382,6 +382,33 @@ def test_tolerances_are_warned_about() -> None:
     assert report(problems) == ["4:9 warning 2200", "5:9 warning 2200"]
 
 
+@pytest.mark.parametrize(
+    ("expressions", "words"),
+    [
+        ("'true'", ""),
+        ("1 + 1 == 2", ""),
+        ("'false'", "the rule never matches"),
+        ("req.method == 'PUT', 1 > 2", ""),
+        ("1 > 2, 'true'", "the rule never matches"),
+        ("1 / 0 == 1", "the rule fails for every request"),
+        ("rand.double() < 0.0", ""),
+    ],
+)
+def test_conditions_that_are_always_the_same(expressions: str, words: str) -> None:
+    """P34: a rule that matches nothing is a warning; so is one that refuses everybody by failing."""
+    policy, problems = load(f"on_http_request:\n- expressions: [{expressions}]\n  type: deny\n")
+    assert policy is not None
+    assert [problem.code for problem in problems] == (["ERR_NGROK_2207"] if words else [])
+    assert words in str(problems)
+
+
+def test_paths_in_the_short_form() -> None:
+    """TP-79."""
+    policy, problems = load("on_http_request:\n- expressions: [req.path == '/a', request.path == '/a']\n  type: deny\n")
+    assert policy is not None
+    assert report(problems) == ["2:21 warning 2200", "2:35 warning 2200", "2:43 warning 2200"]
+
+
 def test_unavailable_variables_may_be_absent() -> None:
     """TP-130: with the option they load with a warning."""
     lenient = context(PolicyOptions(unavailable_absent=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.policy.model import Phase
-from gateway.policy.variables import Scope, StreamMessage, request_changed, response_changed, scope_of
+from gateway.policy.variables import Scope, StreamMessage, request_changed, response_changed, scope_maker, scope_of
 from tests.unit.policy.world import CLOCK, Secrets, compiled, load, refused, report, request, run, value_of
 
 
@@ -15,6 +15,26 @@ def test_one_scope_per_exchange() -> None:
     assert scope_of(exchange, CLOCK.now) is scope
     assert exchange.scope is scope
     assert (scope.conn, scope.endpoint, scope.actions) == (scope.conn, scope.endpoint, scope.actions)
+
+
+@pytest.mark.parametrize(
+    "reads", [[], ["req.url.path"], ["conn.client_ip", "vars.a"], ["req.url", "conn"], ["connection"]]
+)
+def test_every_scope_shows_the_same(reads: list[str]) -> None:
+    """A policy's rules decide how members are kept, never what they are."""
+    exchange = request("/a?b=c", headers=[("content-type", "a/b")])
+    scope = scope_maker(reads)(exchange, CLOCK.now)
+    exchange.scope = scope
+    assert (scope.req.url, scope.req.url.path, scope.conn.client_ip) == (
+        "https://gateway.example/a?b=c",
+        "/a",
+        "203.0.113.7",
+    )
+    exchange.path = "/new"
+    request_changed(exchange)
+    assert scope.req.url.path == "/new"
+    assert scope.req.content_type == "a/b"
+    assert scope.conn is scope.conn
 
 
 def test_nothing_to_forget() -> None:

@@ -14,6 +14,7 @@ from gateway.schema.shapes import (
     also,
     anything,
     boolean,
+    duration,
     enum,
     field,
     integer,
@@ -173,6 +174,11 @@ def test_json_schema_of_a_record() -> None:
             },
         },
     }  # fmt: skip
+
+
+def test_defaults_are_shown_as_they_are_written() -> None:
+    shape: Record[dict[str, Any]] = record(dict, a=field(duration(), 360.0), b=field(integer(), 5))
+    assert {name: each["default"] for name, each in shape.json_schema()["properties"].items()} == {"a": "6m", "b": 5}
 
 
 def test_the_vocabulary_builds_these_shapes() -> None:
