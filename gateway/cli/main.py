@@ -123,10 +123,45 @@ def _add_policy(commands: Commands[argparse.ArgumentParser]) -> None:
         description="Validates policies, prints every problem as file:line:column. Exit status 1 if any is an error.",
     )
     check.add_argument("files", nargs="+", metavar="FILE", help="policy, YAML or JSON")
-    check.add_argument(
+    _add_settings(check)
+    check.set_defaults(command=_policy_check)
+    explain = actions.add_parser(
+        "explain",
+        help="show what a policy does with one request, and why",
+        description="Shows rule by rule what a policy does with one request: every expression with the values inside "
+        "it, variables, limits, models and keys. Secrets are masked; nothing is sent upstream.",
+    )
+    explain.add_argument("file", metavar="FILE", help="policy, YAML or JSON")
+    explain.add_argument(
+        "--request", metavar="REQ", required=True,
+        help="the request: an HTTP/1.1 message, or a document like that of 'policy test'; '-' for standard input",
+    )  # fmt: skip
+    explain.add_argument("--case", metavar="NAME", default="", help="the case in REQ that is meant (default: none)")
+    explain.add_argument("--json", action="store_true", help="as one JSON document (default: text)")
+    _add_settings(explain)
+    explain.set_defaults(command=_policy_explain)
+    test = actions.add_parser(
+        "test",
+        help="run the examples kept beside policies",
+        description="Runs the cases in NAME.test.yaml beside each policy NAME.yaml, offline, with a clock, secrets and "
+        "upstream answers of their own. Exit status 1 if any fails.",
+    )
+    test.add_argument("files", nargs="+", metavar="FILE", help="policy, or its file of cases")
+    test.add_argument("--only", metavar="TEXT", default="", help="only cases with this in their name (default: all)")
+    _add_settings(test)
+    test.set_defaults(command=_policy_test)
+    schema = actions.add_parser(
+        "schema",
+        help="print the JSON Schema of policies",
+        description="Prints the JSON Schema of policies, for completion and validation in editors.",
+    )
+    schema.set_defaults(command=_policy_schema)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--config", metavar="FILE", help="configuration whose settings hold (default: built-in defaults)"
     )
-    check.set_defaults(command=_policy_check)
 
 
 def _add_listen(parser: argparse.ArgumentParser) -> None:
@@ -196,6 +231,26 @@ def _policy_check(options: argparse.Namespace) -> int:
     from gateway.cli.policy import check_files
 
     return check_files(options.files, config=options.config)
+
+
+def _policy_explain(options: argparse.Namespace) -> int:
+    from gateway.cli.policy import explain_file
+
+    return explain_file(
+        options.file, request=options.request, case=options.case, as_json=options.json, config=options.config
+    )
+
+
+def _policy_test(options: argparse.Namespace) -> int:
+    from gateway.cli.policy import run_cases
+
+    return run_cases(options.files, only=options.only, config=options.config)
+
+
+def _policy_schema(_options: argparse.Namespace) -> int:
+    from gateway.cli.policy import print_schema
+
+    return print_schema()
 
 
 def _version(_options: argparse.Namespace) -> int:

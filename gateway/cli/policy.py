@@ -1,16 +1,19 @@
-"""``gateway policy …``: what can be said about a policy without running it."""
+"""``gateway policy …``: what can be said about a policy without serving anybody."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.actions import ACTIONS
 from gateway.ai.catalog import load_shipped
+from gateway.policy.json_schema import policy_json_schema
 from gateway.policy.load import PolicyContext, load_policy, policy_context
 from gateway.policy.options import PolicyOptions
 from gateway.problems import Problems, Severity
+from gateway.secrets.sources import build_sources
 from gateway.settings.environment import read_environment
 from gateway.settings.load import load_settings
 from gateway.settings.model import Settings
@@ -42,6 +45,65 @@ def check_file(name: str, context: PolicyContext) -> Problems:
         problems.add(Severity.ERROR, problems.codes.syntax, error.strerror or "cannot be read", line=1, column=1)
         return problems
     return load_policy(source, context, file=name)[1]
+
+
+def explain_file(name: str, *, request: str, case: str = "", as_json: bool = False, config: str | None = None) -> int:
+    """Prints what a policy does with one request, and why; 1 if the policy is wrong, 2 if the request is."""
+    from gateway.policy_tools.documents import read_request
+    from gateway.policy_tools.explain import Question, explain
+    from gateway.policy_tools.render import render
+
+    settings, problems = load_settings({"config": config}, read_environment())
+    if settings is None:
+        print(problems, file=sys.stderr)
+        return 2
+    problems = Problems("<stdin>" if request == "-" else request)
+    file = read_request(sys.stdin.buffer.read() if request == "-" else Path(request).read_bytes(), problems)
+    if file is None:
+        print(problems, file=sys.stderr)
+        return 2
+    environment = settings.environment
+    sources = build_sources(settings.secrets.dir, environment.credentials_directory, environment.variables)
+    question = Question(
+        policy=Path(name).read_bytes(), policy_file=name, request=file, case=case, sources=sources,
+    )  # fmt: skip
+    explanation, problems = explain(question, options_of(settings), settings)
+    if explanation is None:
+        print(problems, file=sys.stderr)
+        return 1
+    print(
+        json.dumps(explanation, indent=2, ensure_ascii=False, default=str) if as_json else render(explanation), end=""
+    )
+    return 0
+
+
+def run_cases(files: Sequence[str], *, only: str = "", config: str | None = None) -> int:
+    """Runs the cases beside each policy; 0 if all pass, 1 if one does not, 2 if ``config`` cannot be used."""
+    from gateway.policy_tools.cases import run_file
+
+    settings, problems = load_settings({"config": config}, read_environment())
+    if settings is None:
+        print(problems, file=sys.stderr)
+        return 2
+    options = options_of(settings)
+    results = [run_file(name, options, settings, only=only) for name in files]
+    for result in results:
+        for problem in result.problems.errors:
+            print(problem)
+        for case in result.cases:
+            if case.failures:
+                print(f"{result.file}:{case.line}: {case.name}", *(f"  {words}" for words in case.failures), sep="\n")
+    cases = [case for result in results for case in result.cases]
+    failed = sum(1 for case in cases if case.failures)
+    took_ms = sum(result.took_s for result in results) * 1_000
+    print(f"{_count(len(files), 'file')}, {_count(len(cases), 'case')}: {failed} failed, {took_ms:.0f} ms")
+    return 1 if any(result.failed for result in results) else 0
+
+
+def print_schema() -> int:
+    """Prints the JSON Schema of policies, made from the shapes that validate them."""
+    print(json.dumps(policy_json_schema(ACTIONS), indent=2, ensure_ascii=False))
+    return 0
 
 
 def options_of(settings: Settings) -> PolicyOptions:

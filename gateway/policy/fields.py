@@ -119,6 +119,11 @@ class Interpolated:
         """Variables it mentions."""
         return self._template.reads if self._template is not None else frozenset()
 
+    @property
+    def source(self) -> str:
+        """The text in the document."""
+        return self._template.text if self._template is not None else self.literal or ""
+
     def text(self, exchange: Exchange) -> str:
         """The field as a string (TP-115)."""
         if self._template is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from gateway.policy.load import load_policy
 from gateway.policy.model import Policy
 from gateway.policy_tools.compare import mismatches
-from gateway.policy_tools.documents import Case, CaseFile, Secrets, Step, merged_secrets, read_cases
-from gateway.policy_tools.offline import OfflineGateway, OfflineParts, offline_context
+from gateway.policy_tools.documents import Case, CaseFile, RequestPart, Secrets, Step, merged_secrets, read_cases
+from gateway.policy_tools.offline import OfflineGateway, OfflineParts, Served, offline_context
 from gateway.policy_tools.trace import Recorder
 from gateway.problems import Problems
 
@@ -103,39 +103,71 @@ async def _run(parts: OfflineParts, cases: Sequence[Case]) -> list[CaseResult]:
 async def run_case(parts: OfflineParts, case: Case) -> CaseResult:
     """One case, on a gateway of its own."""
     recorder = Recorder(parts.policy)
-    file = parts.surroundings
+    story = Story(parts.surroundings, case)
     failures: list[str] = []
     async with asyncio.TaskGroup() as group:
-        gateway = OfflineGateway(parts, group, wrap=recorder.wrap, clock_s=case.clock)
-        layers: list[Secrets] = [file.secrets, case.secrets]
-        for number, step in enumerate(case.steps, 1):
-            layers.append(step.secrets)
-            gateway.know(merged_secrets(*layers))
-            gateway.clock.advance(step.after)
-            upstream = case.upstream if step.upstream is None else step.upstream
-            gateway.transport.play((*(upstream or ()), *file.upstream))
-            where = f"step {number}" if len(case.steps) > 1 else ""
-            failures += await _run_step(gateway, recorder, case, step, file, where)
-            if failures:
+        gateway = OfflineGateway(parts, group, clock_s=case.clock, wrap=recorder.wrap)
+        async for place, served in play(gateway, recorder, story):
+            found = list(mismatches(place.step.expect, served, gateway.transport.sent, recorder))
+            if found:
+                label = place.label
+                failures = [f"{label}{words}" for words in found] + [f"(decided by {recorder.summary()})"]
                 break
     return CaseResult(case.name, case.line, tuple(failures))
 
 
-async def _run_step(
-    gateway: OfflineGateway, recorder: Recorder, case: Case, step: Step, file: CaseFile, where: str
-) -> list[str]:
-    """The differences at the first repetition that has any."""
-    request = step.request.over(case.request).over(file.request)
-    for repetition in range(1, step.repeat + 1):
-        recorder.begin()
-        served = await gateway.send(request)
-        found = list(mismatches(step.expect, served, gateway.transport.sent, recorder))
-        if found:
-            label = f"{where}, request {repetition}" if step.repeat > 1 else where
-            return list(_labelled(label.removeprefix(", "), [*found, f"(decided by {recorder.summary()})"]))
-    return []
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A case with what its file says for all of them."""
+
+    file: CaseFile
+    case: Case
+
+    @classmethod
+    def of(cls, file: CaseFile, name: str) -> Story | None:
+        """The case of that name; without a name, the request that the file itself describes."""
+        if not name:
+            step = Step(after=0.0, repeat=1, secrets={}, request=RequestPart(), upstream=None, expect=None)
+            whole = Case(
+                name="", line=1, clock=None, secrets={}, request=RequestPart(), upstream=None, steps=(step,)
+            )  # fmt: skip
+            return cls(file, whole)
+        found = [case for case in file.cases if case.name == name]
+        return cls(file, found[0]) if found else None
+
+    @property
+    def clock(self) -> float | None:
+        return self.case.clock
 
 
-def _labelled(label: str, found: list[str]) -> Iterator[str]:
-    for words in found:
-        yield f"{label}: {words}" if label else words
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a case: numbers count from 1."""
+
+    step: Step
+    number: int
+    of: int
+    repetition: int
+
+    @property
+    def label(self) -> str:
+        """``step 2, request 7: ``, or less where that is clear."""
+        words = [f"step {self.number}"] if self.of > 1 else []
+        words += [f"request {self.repetition}"] if self.step.repeat > 1 else []
+        return f"{', '.join(words)}: " if words else ""
+
+
+async def play(gateway: OfflineGateway, recorder: Recorder, story: Story) -> AsyncIterator[tuple[Place, Served]]:
+    """Every request of a case in turn, with what came of it."""
+    file, case = story.file, story.case
+    layers: list[Secrets] = [file.secrets, case.secrets]
+    for number, step in enumerate(case.steps, 1):
+        layers.append(step.secrets)
+        gateway.know(merged_secrets(*layers))
+        gateway.clock.advance(step.after)
+        upstream = case.upstream if step.upstream is None else step.upstream
+        gateway.transport.play((*(upstream or ()), *file.upstream))
+        request = step.request.over(case.request).over(file.request)
+        for repetition in range(1, step.repeat + 1):
+            recorder.begin()
+            yield Place(step, number, len(case.steps), repetition), await gateway.send(request)

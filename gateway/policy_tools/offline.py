@@ -82,6 +82,8 @@ class Served:
     """What came of one request."""
 
     exchange: Exchange | None = None
+    #: as the client sent them
+    request_headers: HeaderMap = field(default_factory=HeaderMap)
     status: int = 0
     headers: HeaderMap = field(default_factory=HeaderMap)
     body: bytes = b""
@@ -160,8 +162,8 @@ class OfflineParts:
     settings: Settings
     random: Random
     surroundings: CaseFile
-    #: asked for secrets after those of the document
-    more_secrets: tuple[Any, ...] = ()
+    #: makes the table of secrets from those of the document
+    secret_table: Callable[[MemorySource], SecretTable] = lambda source: SecretTable([source])
 
 
 class OfflineGateway:
@@ -176,7 +178,7 @@ class OfflineGateway:
         self.clock = ManualClock(now_s=file.clock if clock_s is None else clock_s)
         self.transport = PlayedTransport(self.clock)
         self._memory = MemorySource({})
-        self.secrets = SecretTable([self._memory, *parts.more_secrets])
+        self.secrets = parts.secret_table(self._memory)
         parts.random.seed(file.seed)
         settings = replace(parts.settings, ai=replace(parts.settings.ai, random_seed=file.seed))
         endpoint = self._endpoint(parts, settings, wrap, limiters or LimiterTable())
@@ -209,11 +211,13 @@ class OfflineGateway:
         method = request.method or ("POST" if body else "GET")
         conn = Connection(request.client_ip or CLIENT_IP, 50_000, "192.0.2.1", 443, self.clock.now())
         client = MemoryClient(conn, body)
+        lines = _lines(request, body)
+        served.request_headers = HeaderMap.from_raw(lines)
         endpoint = self._snapshot.endpoints[_LISTENER]
         if endpoint.connect_phase is not None and await self._refuses(endpoint, conn):
             served.closed = True
             return served
-        message = _message(method, path, _lines(request, body))
+        message = _message(method, path, lines)
         # the request path uses of a connection what MemoryClient has
         await self._handler.serve(cast("Downstream", client), message)
         served.closed = client.aborted
@@ -226,8 +230,8 @@ class OfflineGateway:
         assert endpoint.connect_phase is not None
         exchange = Exchange(
             request_id="", snapshot=self._snapshot, endpoint=endpoint, conn=conn, downstream=None, method="",
-            raw_target="", path="", query="", host="", scheme=endpoint.scheme, headers=HeaderMap(), started=self.clock.monotonic(),
-            started_s=self.clock.now(),
+            raw_target="", path="", query="", host="", scheme=endpoint.scheme, headers=HeaderMap(),
+            started=self.clock.monotonic(), started_s=self.clock.now(),
         )  # fmt: skip
         outcome = run_phase(endpoint.connect_phase, exchange)
         if asyncio.iscoroutine(outcome):

@@ -1,0 +1,66 @@
+"""How the AI gateway chose: names, candidates, strategies, keys, attempts; as a plain document for ``explain``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.ai.entities import KeySource
+
+if TYPE_CHECKING:
+    from gateway.ai.call import AiCall
+    from gateway.ai.entities import Candidate, ProviderKey
+    from gateway.ai.keys import KeyOrder
+    from gateway.exchange import Attempt
+
+#: candidates whose keys are shown
+MAX_CANDIDATES = 10
+
+
+def describe_call(call: AiCall) -> dict[str, Any]:
+    """Keys are trimmed (AG-208). Candidates that were not reached are shown with the keys they would have."""
+    plan = call.plan
+    reached = {id(candidate): order for candidate, order in call.key_orders}
+    return {
+        "surface": call.surface,
+        "asked_for": list(call.requested_models),
+        "rejected": [{"model": each.model, "reason": each.reason} for each in plan.rejected] if plan else [],
+        "strategies": [dict(each.as_map()) for each in plan.selections] if plan else [],
+        "candidates": [_candidate(call, each, reached.get(id(each))) for each in call.candidates[:MAX_CANDIDATES]],
+        "more_candidates": max(0, len(call.candidates) - MAX_CANDIDATES),
+        "attempts": [_attempt(each) for each in call.exchange.attempts],
+        "outcome": call.status,
+    }
+
+
+def _candidate(call: AiCall, candidate: Candidate, order: KeyOrder | None) -> dict[str, Any]:
+    reached = order is not None
+    if order is None:
+        gateway = call.gateway
+        order = gateway.keyring.order(candidate, gateway.key_request(call))
+    error = order.error
+    return {
+        "provider": candidate.provider.id,
+        "model": candidate.upstream_model,
+        "reached": reached,
+        "keys": [_key(key) for key in order.keys],
+        "key_strategies": [dict(each.as_map()) for each in order.selections if each.strategy != "ai.keys"],
+        "dropped_keys": [{"position": each.position, "reason": each.reason} for each in order.dropped],
+        "cooling_keys": len(order.cooling),
+        "error": f"{error.code}: {error.message}" if error is not None else "",
+    }
+
+
+def _key(key: ProviderKey) -> str:
+    if key.source is KeySource.NONE:
+        return "none"
+    return "the caller's own" if key.source is KeySource.PASSTHROUGH else key.value.trimmed()
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "provider": attempt.candidate.provider.id,
+        "model": attempt.candidate.upstream_model,
+        "key": _key(attempt.key) if attempt.key is not None else "none",
+        "status": attempt.status,
+        "problem": f"{attempt.kind} {attempt.code}: {attempt.message}" if attempt.kind else "",
+    }
