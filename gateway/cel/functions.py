@@ -168,12 +168,12 @@ def _lists() -> list[Function]:
         return Function(name, (_LIST, *params), _same_list, function, method=True, grows=grows)
 
     return [
-        method("slice", (INT, INT), lists.slice_list),
+        method("slice", (INT, INT), lists.slice_list, grows=True),
         Function("flatten", (_LIST,), _LIST, lists.flatten, method=True, grows=True),
         Function("flatten", (_LIST, INT), _LIST, lists.flatten, method=True, grows=True),
-        method("distinct", (), lists.distinct),
-        method("sort", (), lists.sort_values),
-        method("reverse", (), lists.reverse_list),
+        method("distinct", (), lists.distinct, grows=True),
+        method("sort", (), lists.sort_values, grows=True),
+        method("reverse", (), lists.reverse_list, grows=True),
         Function("lists.range", (INT,), list_of(INT), lists.number_range, grows=True),
     ]
 

@@ -8,10 +8,11 @@ from typing import Any
 from gateway.cel.errors import Failure
 from gateway.cel.limits import check_size
 from gateway.cel.sorting import sort_values
-from gateway.cel.values import same
+from gateway.cel.values import NUMBERS, Duration, Timestamp, TypeValue, same
 
 MAX_RANGE = 10_000
 _MAX_FLATTEN = 64
+_SCALARS = frozenset((bool, bytes, Timestamp, Duration, TypeValue))
 
 
 def slice_list(values: Sequence[Any], start: int, end: int) -> list[Any]:
@@ -41,22 +42,33 @@ def flatten(values: Sequence[Any], depth: int = 1) -> list[Any]:
 
 
 def distinct(values: Sequence[Any]) -> list[Any]:
-    """First occurrences. Strings are told apart by hash, everything else pairwise."""
-    check_size(sum(not isinstance(value, str) for value in values) ** 2)
-    texts: set[str] = set()
+    """First occurrences. Scalars are told apart by hash, lists and maps pairwise."""
+    scalars: set[tuple[object, Any]] = set()
     others: list[Any] = []
     result: list[Any] = []
     for value in values:
-        if isinstance(value, str):
-            if value in texts:
-                continue
-            texts.add(value)
-        else:
+        kind = _scalar_kind(value)
+        if kind is None:
+            check_size(len(others) ** 2)
             if any(same(value, other) for other in others):
                 continue
             others.append(value)
+        elif value == value:  # NaN equals nothing, not even itself
+            if (kind, value) in scalars:
+                continue
+            scalars.add((kind, value))
         result.append(value)
     return result
+
+
+def _scalar_kind(value: object) -> object:
+    """The same for values that may be equal; None if the value is no scalar."""
+    kind = value.__class__
+    if kind in NUMBERS:
+        return float
+    if isinstance(value, str):
+        return str
+    return kind if value is None or kind in _SCALARS else None
 
 
 def number_range(count: int) -> list[int]:

@@ -39,6 +39,8 @@ _GENERAL: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 #: after so many operators a chain is stored
 _CHAIN = 64
+#: kinds whose equality may look at many elements
+_LARGE = frozenset((Kind.DYN, Kind.LIST, Kind.MAP))
 #: code that Python cannot fold: `1 is None` would be a SyntaxWarning
 _NO_CONSTANT = (python.Name, python.Attribute, python.Subscript, python.Call)
 _ORDERED = (Kind.STRING, Kind.BYTES, Kind.BOOL, Kind.TIMESTAMP, Kind.DURATION)
@@ -181,6 +183,9 @@ def _equality(generator: Generator, left: Fragment, right: Fragment, node: ast.B
     looked_up = emit.sole_argument(left.code, operators.first)
     if function in _FIRST_TEXT and looked_up is not None and right.type.is_exactly(Kind.STRING):
         return generator.boolean(emit.call(node, _FIRST_TEXT[function], looked_up, right.code), total=total)
+    if generator.loops and left.type.kind in _LARGE and right.type.kind in _LARGE:
+        scanned = generator.budget(node, "scanned", left.code)
+        return generator.boolean(emit.call(node, function, scanned, right.code), total=False)
     return generator.boolean(emit.call(node, function, left.code, right.code), total=total)
 
 
@@ -325,7 +330,10 @@ def _membership(generator: Generator, element: Fragment, node: ast.Binary) -> Fr
         function = values.contains_text
     elif inside.kind is not Kind.LIST:
         total = False
-    return generator.boolean(emit.call(node, function, element.code, container.code), total=total)
+    code = container.code
+    if generator.loops and inside.kind in (Kind.LIST, Kind.DYN) and not isinstance(node.right, ast.ListLiteral):
+        code, total = generator.budget(node, "scanned", code), False
+    return generator.boolean(emit.call(node, function, element.code, code), total=total)
 
 
 def _literal_texts(node: ast.Node) -> list[str] | None:

@@ -1,6 +1,6 @@
 """Text → syntax tree, by cel-python's grammar (``grammar.py``).
 
-Bounds, so that no expression can hang a load (cel.md 5): 32 KiB, 4,000 nodes, 64 members in a chain, 100 levels.
+Bounds, so that no expression can hang a load (cel.md 5): 32 KiB, 4,000 nodes, 64 members in a chain, 64 levels (TP-77).
 Chains of binary operators are loops everywhere and count as one level.
 """
 
@@ -19,7 +19,7 @@ from gateway.cel.types import Kind
 
 MAX_BYTES = 32 * 1024
 MAX_NODES = 4_000
-MAX_DEPTH = 100
+MAX_DEPTH = 64
 MAX_CHAIN = 64
 
 _INT_LIMIT = 2**63
@@ -28,7 +28,6 @@ _RESERVED = frozenset((
     "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
     "namespace", "return", "var", "void", "while",
 ))  # fmt: skip
-_Operator = tuple[ast.Node, Token]
 
 
 class _ParseError(Exception):
@@ -150,23 +149,10 @@ class _Builder(Transformer[Any, Any]):
     conditionaland = conditionalor
 
     def relation(self, children: list[Any]) -> ast.Node:
-        (left, operator), right = children
+        left, operator, right = children
         return ast.Binary(left.start, right.end, _start(operator), str(operator), left, right)
 
     addition = multiplication = relation
-
-    def relation_lt(self, children: list[Any]) -> _Operator:
-        left, operator = children
-        return left, operator
-
-    relation_le = relation_ge = relation_gt = relation_eq = relation_ne = relation_in = relation_lt
-    addition_add = addition_sub = multiplication_mul = multiplication_div = multiplication_mod = relation_lt
-
-    def unary_not(self, children: list[Any]) -> Token:
-        operator: Token = children[0]
-        return operator
-
-    unary_neg = unary_not
 
     def unary(self, children: list[Any]) -> ast.Node:
         operator, operand = children

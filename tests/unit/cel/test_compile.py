@@ -228,7 +228,7 @@ def test_warnings_of_a_conjunction_name_their_entry() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "(" * 3_000 + "1" + ")" * 3_000, "[" * 48 + "]" * 48, "!" * 48 + "true", "x.size(" * 0 + "1",
+        "(" * 3_000 + "1" + ")" * 3_000, "[" * 60 + "]" * 60, "!" * 60 + "true", "x.size(" * 0 + "1",
         "1 + " * 1_500 + "1", "vars" + ".a" * 60, "vars" + "['a']" * 60,
         " || ".join(["true"] * 1_900),
         "false ? 1 : " * 48 + "2",

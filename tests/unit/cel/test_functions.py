@@ -77,6 +77,8 @@ from tests.unit.cel.hosts import ENVIRONMENT, Scope, run
         ("[].sort()", []),
         ("[1,2,1,3,2].distinct()", [1, 2, 3]),
         ("[1, 1.0, '1', true, 'a', 'a', [1], [1]].distinct()", [1, "1", True, "a", [1]]),
+        ("[1, 2u, 2, null, null, b'a', b'a', 0.0 / 0.0, 0.0 / 0.0].distinct().size()", 6),
+        ("size(lists.range(5000).distinct())", 5_000),
         ("lists.range(4)", [0, 1, 2, 3]),
         ("[1,2].reverse()", [2, 1]),
         # 7.6

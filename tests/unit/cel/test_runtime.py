@@ -431,6 +431,9 @@ def test_simple_case_mapping() -> None:
         "lists.range(400).all(x, lists.range(400).all(y, y >= 0))",
         "vars.big.map(x, 1)",
         "vars.shuffled.sort(a, b, a > b)",
+        "lists.range(10000).filter(x, x in lists.range(10000))",
+        "lists.range(10000).filter(x, x in vars.big)",
+        "lists.range(10000).filter(x, vars.big == vars.shuffled)",
         "lists.range(60).map(a, lists.range(60).map(b, lists.range(60).filter(c, c == b)))",
     ],
 )
@@ -456,6 +459,7 @@ def test_too_many_steps_tp77(expression: str) -> None:
         "vars.mega.encodeBase64()",
         "url.escape(vars.mega + ' ')",
         "json.encode([vars.mega, vars.mega])",
+        "lists.range(10000).filter(x, lists.range(10000).sort() == [x])",
         "strings.quote(vars.mega)",
     ],
 )
