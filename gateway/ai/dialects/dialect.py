@@ -12,6 +12,7 @@ Source: ai-gateway.md AG-65, AG-172, AG-180, AG-262, AG-300 to AG-302; lessons.m
 
 from __future__ import annotations
 
+import abc
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
@@ -76,7 +77,7 @@ class Dialect(Protocol):
         ...
 
 
-class SurfaceCodec:
+class SurfaceCodec(abc.ABC):
     """One surface's answers: ``gateway.upstream.codec.Codec``, and what the attempt and the books ask.
 
     Formats state ``end_marks``, ``problem`` and ``error_event``; the rest is the same for all.
@@ -90,13 +91,13 @@ class SurfaceCodec:
     def __init__(self, surface: Surface) -> None:
         self.surface = surface
 
+    @abc.abstractmethod
     def problem(self, event: SseEvent) -> Problem | None:
         """The error that an event carries, at any place of the stream (AG-173, AG-262)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def error_event(self, code: str, message: str, last_block: bytes) -> bytes:
         """The event that tells the client that its stream broke (AG-172)."""
-        raise NotImplementedError
 
     def strip_usage(self, events: bytes) -> bytes:
         """The events without the chunk that only ``stream_options.include_usage`` asked for (AG-244)."""
