@@ -77,11 +77,12 @@ def _operation(route: Route, schemas: dict[str, JsonSchema]) -> dict[str, Any]:
 
 
 def _head(route: Route) -> dict[str, Any]:
-    return {
+    operation: dict[str, Any] = {
         "operationId": f"Head{route.name}",
         "parameters": _parameters(route),
         "responses": {str(route.status): {"description": "Exists."}, "default": {"description": "Refused."}},
     }
+    return {**operation, "security": []} if route.public else operation
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from gateway.secrets.stored_keys import StoredKey, StoredKeyTable
 from gateway.secrets.table import StoredSecrets, VaultSecret
 from gateway.store.configurations import CONFIGURATIONS, ConfigurationRow
 from gateway.store.db import CHANGES, read_fact
-from gateway.store.keys import ADMIN_KEYS, GATEWAY_KEYS, AdminKeyRow, GatewayKeyRow, endpoints_with_keys
+from gateway.store.keys import ADMIN_KEYS, AdminKeyRow, GatewayKeyRow, endpoints_with_keys, gateway_identities
 from gateway.store.provider_keys import PROVIDER_KEYS, VALUE_COLUMN, ProviderKeyRow
 from gateway.store.providers import PROVIDERS, ProviderRow
 from gateway.store.vaults import SECRETS, VAULTS, SecretRow
@@ -113,7 +113,11 @@ def load_view(db: sqlite3.Connection, hasher: Hasher, box: SealBox) -> View:
     return View(
         version=int(read_fact(db, CHANGES) or 0),
         access_keys=AccessKeyTable(
-            hasher, GATEWAY_MARK, map(identity_of, GATEWAY_KEYS.all(db)), configurations, endpoints_with_keys(db)
+            hasher,
+            GATEWAY_MARK,
+            (Identity(*columns) for columns in gateway_identities(db)),
+            configurations,
+            endpoints_with_keys(db),
         ),
         admin_keys=AccessKeyTable(hasher, ADMIN_MARK, map(identity_of, ADMIN_KEYS.all(db))),
         provider_keys=StoredKeyTable(open_key(row, box) for row in PROVIDER_KEYS.all(db)),

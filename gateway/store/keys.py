@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -37,6 +37,11 @@ class GatewayKeyRow(AdminKeyRow):
 
 GATEWAY_KEYS: Final = Table("gateway_keys", GatewayKeyRow)
 ADMIN_KEYS: Final = Table("admin_keys", AdminKeyRow)
+
+
+def gateway_identities(db: sqlite3.Connection) -> Iterator[tuple[str, str, bytes, str | None, str | None]]:
+    """(id, public, digest, endpoint, configuration) of every gateway key: a start with many keys builds no rows."""
+    return db.execute("SELECT id, public, digest, endpoint_id, configuration_id FROM gateway_keys")
 
 
 def write_last_used(db: sqlite3.Connection, table: str, used: Mapping[str, int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_closing_finishes_what_is_queued_and_takes_no_more():
     order: list[int] = []
     lane = Lane("test")
     for at in range(5):
-        lane.submit(lambda at=at: order.append(at))
+        lane.submit(partial(order.append, at))
     lane.close(lambda: order.append(-1), timeout_s=5)
     assert order == [0, 1, 2, 3, 4, -1]
     with pytest.raises(LaneFullError):
