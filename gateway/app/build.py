@@ -46,6 +46,8 @@ class SnapshotBuilder:
         self._parts = parts
         self._services = services
         self._generation = 0
+        #: keys of the runtime state that the snapshot built last uses
+        self.claims: set[tuple[Any, ...]] = set()
         self._ai_parts: AiParts | None = None
 
     def build(self, settings: Settings, addresses: Mapping[str, Listen]) -> tuple[Snapshot | None, list[Problems]]:
@@ -59,7 +61,7 @@ class SnapshotBuilder:
             self._endpoint(entry, settings, gateways, draft, addresses)
         if draft.failed:
             return None, draft.problems
-        self._parts.runtime.retain(draft.claims)
+        self.claims = draft.claims
         self._generation += 1
         warnings = tuple(str(problem) for problems in draft.problems for problem in problems)
         snapshot = Snapshot(

@@ -12,8 +12,8 @@ import logging
 import signal
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway.app.build import SnapshotBuilder
 from gateway.app.notify import Notifier
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import socket
 
     from gateway.app.parts import Parts
+    from gateway.app.services import Services
     from gateway.exchange import Exchange
     from gateway.problems import Problems
     from gateway.settings import Settings
@@ -45,12 +46,12 @@ class ConfigurationError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class ProcessOptions:
-    """``load`` reads the settings again; ``record`` writes one finished exchange; ``services`` are for actions."""
+    """``load`` reads the settings again; ``record`` writes one finished exchange."""
 
     settings: Settings
     load: Callable[[], tuple[Settings | None, Problems]]
     record: Callable[[Exchange], None]
-    services: Mapping[type, Any] = field(default_factory=dict)
+    services: Services
     #: called with the process once it accepts traffic
     started: Callable[[Process], None] = lambda process: None
 
@@ -62,7 +63,7 @@ class Process:
         self._parts = parts
         self._options = options
         self.settings = options.settings
-        self._builder = SnapshotBuilder(parts, options.services)
+        self._builder = SnapshotBuilder(parts, options.services.table)
         self._notifier = Notifier(options.settings.environment.notify_socket)
         self._stop = asyncio.Event()
         self._inherited = dict(options.settings.environment.listen_descriptors)
@@ -87,6 +88,7 @@ class Process:
         watchdog_s = self.settings.environment.watchdog_s
         if watchdog_s:
             self._parts.tasks.start(self._watchdog(watchdog_s / 2))
+        self._parts.tasks.start(self._options.services.keep_house())
         self.state = "serving"
         # what start-up made lives on: the collector need not look at it again (performance.md)
         gc.collect()
@@ -176,6 +178,7 @@ class Process:
         self.snapshot.current = snapshot
         self.snapshot.stale = False
         self.settings = snapshot.settings
+        self._options.services.publish(snapshot.settings, self._builder.claims)
         log.info("reloaded: generation %d", snapshot.generation)
 
     def _report(self, problems: list[Problems]) -> None:

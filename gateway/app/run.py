@@ -14,6 +14,7 @@ import uvloop
 from gateway.app.build import SnapshotBuilder
 from gateway.app.parts import Parts, Tasks, build_parts
 from gateway.app.process import ConfigurationError, Process, ProcessOptions
+from gateway.app.services import build_services
 from gateway.clock import SystemClock
 from gateway.observability.logs import LogSink, connect_logging, json_chosen
 from gateway.observability.mask import Masker
@@ -97,6 +98,7 @@ async def serve_process(
             settings=settings,
             load=lambda: load_settings(settings.flags, settings.environment, watch=settings.watch),
             record=build_recorder(sink, SystemClock(), as_json=as_json, colour=terminal),
+            services=build_services(parts, settings),
             started=started,
         )
         try:

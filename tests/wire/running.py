@@ -16,8 +16,10 @@ import aiohttp
 from gateway.ai.inbound import parse_head
 from gateway.app.parts import Parts, Tasks, build_parts
 from gateway.app.process import Process, ProcessOptions
+from gateway.app.services import build_services
 from gateway.demo.tls import SelfSigned
 from gateway.exchange import Exchange
+from gateway.problems import Problems
 from gateway.secrets.sources import MemorySource, SecretTable
 from gateway.settings.environment import Environment
 from gateway.settings.load import load_settings
@@ -46,6 +48,7 @@ def ai_policy(providers: Sequence[Mapping[str, Any]], before: str = "", **config
 class RunningGateway:
     """``async with RunningGateway(settings) as gateway: …``"""
 
+    #: a test assigns others and calls ``process.reload``
     settings: Settings
     secrets: Mapping[tuple[str, str], str] = field(default_factory=dict)
     #: certificate of the upstream, which the gateway shall trust
@@ -78,6 +81,7 @@ class RunningGateway:
             if self.trust is not None:
                 authority = (await asyncio.to_thread(self.trust.write, Path(folder)))[0]
                 settings = replace(settings, ai=replace(settings.ai, ca_file=authority))
+            self.settings = settings
             async with asyncio.TaskGroup() as group:
                 await self._serve(settings, Tasks(group), ready)
 
@@ -86,10 +90,12 @@ class RunningGateway:
         self.parts: Parts = build_parts(settings, secrets=table, installation_key=b"k" * 32, tasks=tasks)
         if self.use_session:
             self.parts.transport = SessionTransport(self.parts.session, tasks.spawn, parse_head, lambda origin: None)
+        self.services = build_services(self.parts, settings)
         options = ProcessOptions(
             settings=settings,
-            load=lambda: load_settings({}, Environment({})),
+            load=lambda: (self.settings, Problems("<test>")),
             record=self.records.append,
+            services=self.services,
             started=lambda process: ready.set(),
         )
         self.process = Process(self.parts, options)
@@ -123,7 +129,9 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]
     return status, headers, body
 
 
-def request_bytes(path: str, body: bytes | Mapping[str, Any] | None = None, method: str = "POST", **headers: str) -> bytes:
+def request_bytes(
+    path: str, body: bytes | Mapping[str, Any] | None = None, method: str = "POST", **headers: str
+) -> bytes:
     """One HTTP/1.1 request; ``_`` in header names stands for ``-``."""
     payload = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1", "host: gateway.test", f"content-length: {len(payload)}"]

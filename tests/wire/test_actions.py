@@ -1,0 +1,104 @@
+"""Actions in a running gateway, over real sockets: what the composition root connects them to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_network
+
+from gateway.auth.jwks import JwksCache
+from gateway.limiter.buckets import LimiterTable
+from gateway.settings.model import IpPolicySettings, IpRule, PolicySource, Settings
+from gateway.upstream.fetch import Fetcher
+from tests.wire.running import RunningGateway, read_answer, request_bytes, settings_for
+from tests.wire.serving import connect
+
+ANSWER = """
+  - actions:
+      - type: custom-response
+        config: {status_code: 200, body: reached}
+"""
+
+
+def limited(name: str = "few", capacity: int = 2) -> str:
+    """Two requests a minute, then an answer."""
+    return f"""
+on_http_request:
+  - actions:
+      - type: rate-limit
+        config:
+          {{name: {name}, algorithm: sliding_window, capacity: {capacity}, rate: 60s, bucket_key: [conn.client_ip]}}
+{ANSWER}"""
+
+
+def with_policy(settings: Settings, text: str) -> Settings:
+    """The same settings with another policy at every endpoint."""
+    source = PolicySource(file="policy.yaml", text=text)
+    return replace(settings, endpoints=tuple(replace(endpoint, policy=source) for endpoint in settings.endpoints))
+
+
+async def ask(gateway: RunningGateway, path: str = "/x", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """One request over a connection of its own."""
+    reader, writer = await connect(gateway)
+    writer.write(request_bytes(path, method="GET", **headers))
+    try:
+        return await read_answer(reader)
+    finally:
+        writer.close()
+
+
+# ---- services -------------------------------------------------------------------------------------------------------
+
+
+async def test_limiter_counts_survive_a_reload() -> None:
+    """TP-269: the same limiter under a new snapshot keeps its counts; another capacity makes another limiter."""
+    async with RunningGateway(settings_for(limited())) as gateway:
+        assert (await ask(gateway))[0] == 200
+        assert (await ask(gateway))[0] == 200
+        await gateway.process.reload()
+        assert gateway.process.snapshot is not None
+        assert gateway.process.snapshot.current.generation == 2
+        status, headers, _ = await ask(gateway)
+        assert status == 429
+        assert 0 < int(headers["retry-after"]) <= 60
+        gateway.settings = with_policy(gateway.settings, limited(capacity=3))
+        await gateway.process.reload()
+        assert (await ask(gateway))[0] == 200
+
+
+async def test_all_limiters_of_the_process_share_one_table() -> None:
+    """TP-277: the bound on live buckets is the process's."""
+    async with RunningGateway(settings_for(limited())) as gateway:
+        assert (await ask(gateway))[0] == 200
+        assert gateway.services.limiters.live == 1
+        assert gateway.services.table[LimiterTable] is gateway.services.limiters
+        assert {Fetcher, JwksCache} <= gateway.services.table.keys()
+
+
+def ip_policy(action: str) -> IpPolicySettings:
+    return IpPolicySettings(id="ipp_office", rules=(IpRule(cidr=ip_network("127.0.0.0/8"), action=action),))
+
+
+async def test_ip_policies_hold_from_the_start_and_after_a_reload() -> None:
+    """TP-305."""
+    policy = (
+        "on_http_request:\n  - actions:\n      - {type: restrict-ips, config: {ip_policies: [ipp_office]}}\n" + ANSWER
+    )
+    settings = replace(settings_for(policy), ip_policies=(ip_policy("allow"),))
+    async with RunningGateway(settings) as gateway:
+        assert (await ask(gateway))[0] == 200
+        gateway.settings = replace(gateway.settings, ip_policies=(ip_policy("deny"),))
+        await gateway.process.reload()
+        status, headers, _ = await ask(gateway)
+        assert (status, headers["ngrok-error-code"]) == (403, "ERR_NGROK_3203")
+
+
+async def test_a_reload_that_fails_changes_no_state() -> None:
+    """SV-20: counts and IP policies are those of the snapshot that stays."""
+    async with RunningGateway(settings_for(limited())) as gateway:
+        assert (await ask(gateway))[0] == 200
+        good = gateway.settings
+        gateway.settings = with_policy(good, "on_http_request: [{actions: [{type: unknown}]}]")
+        problems = await gateway.process.reload()
+        assert any(found.failed for found in problems)
+        assert (await ask(gateway))[0] == 200
+        assert (await ask(gateway))[0] == 429
