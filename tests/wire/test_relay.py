@@ -1,4 +1,4 @@
-"""The relay over real sockets, plain and TLS, pool and ClientSession: what a proxy owes its two sides (P3, P12, AG-260 ff.)."""
+"""The relay over real sockets, plain and TLS, pool and ClientSession: what a proxy owes both sides (P3, P12, AG-260)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -51,7 +51,7 @@ async def leave(writer: asyncio.StreamWriter) -> None:
 async def until(condition: Any, limit_s: float = 5.0) -> None:
     """Waits for something that has to become true."""
     async with asyncio.timeout(limit_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what others do sets no event
             await asyncio.sleep(0.01)
 
 
@@ -112,7 +112,8 @@ async def test_slow_client_holds_the_upstream_back(way: str) -> None:
     """AG-263: a client that does not read stops the provider; later it gets everything, in order."""
     async with relay(way) as (provider, gateway):
         reader, writer = await connect(gateway)
-        writer.transport.pause_reading()
+        transport = cast("asyncio.Transport", writer.transport)
+        transport.pause_reading()
         writer.write(chat(f"demo:n={EVENTS},delay=0ms,pad=10000"))
         await until(lambda: provider.stats.events_sent > 0)
         level = -1
@@ -121,7 +122,7 @@ async def test_slow_client_holds_the_upstream_back(way: str) -> None:
                 level = provider.stats.events_sent
                 await asyncio.sleep(0.3)
         assert level < EVENTS
-        writer.transport.resume_reading()
+        transport.resume_reading()
         payload = b"".join([piece async for piece in _until_end(reader)])
         assert payload.count(b'"content":"') >= EVENTS
         await leave(writer)
@@ -131,7 +132,8 @@ async def _until_end(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     """The rest of a chunked stream, in large pieces, up to its last frame."""
     tail = b""
     while not tail.endswith(b"\r\n0\r\n\r\n"):
-        piece = await asyncio.wait_for(reader.read(1 << 20), 60)
+        async with asyncio.timeout(60):
+            piece = await reader.read(1 << 20)
         assert piece
         tail = (tail + piece)[-16:]
         yield piece
@@ -160,7 +162,7 @@ async def test_cut_stream_ends_with_an_error_event(way: str) -> None:
     async with relay(way) as (_, gateway):
         reader, writer = await connect(gateway)
         writer.write(chat("demo:cut-3"))
-        status, headers, payload = await read_answer(reader)
+        status, _, payload = await read_answer(reader)
         assert status == 200
         assert b"[DONE]" not in payload
         error = json.loads(payload.rstrip().rpartition(b"data: ")[2])["error"]
@@ -176,7 +178,8 @@ async def test_upstream_that_never_closes_after_the_mark(way: str) -> None:
     async with relay(way) as (_, gateway):
         reader, writer = await connect(gateway)
         writer.write(chat("demo:done-hang"))
-        status, _, payload = await asyncio.wait_for(read_answer(reader), 5)
+        async with asyncio.timeout(5):
+            status, _, payload = await read_answer(reader)
         assert status == 200
         assert payload.endswith(b"data: [DONE]\n\n")
         assert b'"error"' not in payload
@@ -188,7 +191,8 @@ async def test_stalled_stream_ends_with_an_error_event() -> None:
     async with relay("plain", stream_idle_timeout_s=0.4) as (_, gateway):
         reader, writer = await connect(gateway)
         writer.write(chat("demo:stall-3"))
-        _, _, payload = await asyncio.wait_for(read_answer(reader), 5)
+        async with asyncio.timeout(5):
+            _, _, payload = await read_answer(reader)
         assert b"ERR_NGROK_27207" in payload
         assert b"[DONE]" not in payload
         await leave(writer)
