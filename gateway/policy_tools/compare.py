@@ -37,8 +37,8 @@ def mismatches(
     yield from _texts(expected.body_contains, expected.body_lacks, served.body)
     yield from _upstream(expected, served.exchange, sent)
     if expected.log is not None:
-        logged = served.exchange.log_metadata if served.exchange is not None else []
-        yield from _at_least("log", expected.log, logged)
+        noted = served.exchange.log_metadata if served.exchange is not None else []
+        yield from _at_least("log", expected.log, [entry["metadata"] for entry in noted])
 
 
 def decision_of(served: Served) -> str:
