@@ -115,6 +115,7 @@ def build_parts(settings: Settings, *, secrets: SecretTable, installation_key: b
     def proxy_for(origin: Origin) -> str | None:
         return settings.environment.proxy_for(origin.scheme, origin.host)
 
+    direct = PoolTransport(pool, loop)
     proxied = SessionTransport(session, tasks.spawn, parse_head, proxy_for)
     return Parts(
         clock=clock,
@@ -122,7 +123,7 @@ def build_parts(settings: Settings, *, secrets: SecretTable, installation_key: b
         runtime=RuntimeRegistry(),
         pool=pool,
         session=session,
-        transport=RoutedTransport(PoolTransport(pool, loop), proxied, proxy_for),
+        transport=RoutedTransport(direct, proxied, proxy_for) if settings.environment.has_proxies else direct,
         secrets=secrets,
         next_id=RequestIds(),
         instance_id=os.urandom(8).hex(),

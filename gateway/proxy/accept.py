@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 def accept(downstream: Downstream, message: RawRequestMessage, parts: HandlerParts) -> Exchange:
     """Builds the exchange of one request; raises GatewayError for a head that cannot be served."""
     raw_headers = message.raw_headers
-    if sum([len(name) + len(value) + 4 for name, value in raw_headers]) > HEAD_LIMIT_BYTES:
-        raise _closing(errors.URI_TOO_LONG, "the request head is too large")
+    if downstream.large_head:
+        downstream.large_head = False
+        if sum([len(name) + len(value) + 4 for name, value in raw_headers]) > HEAD_LIMIT_BYTES:
+            raise _closing(errors.URI_TOO_LONG, "the request head is too large")
     headers = HeaderMap.from_raw(raw_headers)
     target = message.path
     version = message.version

@@ -66,7 +66,7 @@ class RequestServer(Protocol):
 class Downstream(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_head_timer", "_payload", "_server", "conn", "draining", "relay", "serving")
+    __slots__ = ("_head_timer", "_payload", "_server", "conn", "draining", "large_head", "relay", "serving")
 
     def __init__(self, server: RequestServer, manager: web.Server, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -77,6 +77,8 @@ class Downstream(RequestHandler):
         self.relay: Relay | None = None
         #: addresses, as expressions see them
         self.conn = Connection("", 0, "", 0, 0.0)
+        #: the next head may be longer than allowed: it came in pieces, or in one that is
+        self.large_head = False
         #: a request is being answered
         self.serving = False
         #: the gateway is stopping: the next answer closes the connection
@@ -95,9 +97,12 @@ class Downstream(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if len(data) > HEAD_LIMIT_BYTES:
+            self.large_head = True
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             # bytes, but no request yet: the head has to be complete within its time
+            self.large_head = True
             if self._head_timer is None and not self._close and not self._force_close:
                 self._head_timer = self._loop.call_later(HEAD_READ_S, self._head_overdue)
         elif self._head_timer is not None:

@@ -68,6 +68,11 @@ class Environment:
         names += [""] * int(count)
         return tuple((_FIRST_LISTEN_FD + index, names[index]) for index in range(int(count)))
 
+    @property
+    def has_proxies(self) -> bool:
+        """Whether any proxy is named at all."""
+        return any(self._either_case(f"{scheme}_proxy") for scheme in ("http", "https"))
+
     def proxy_for(self, scheme: str, host: str) -> str | None:
         """The proxy for requests to a host: ``HTTPS_PROXY``, ``HTTP_PROXY``, except what ``NO_PROXY`` lists."""
         value = self._either_case(f"{scheme}_proxy")

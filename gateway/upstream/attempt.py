@@ -89,7 +89,7 @@ class Held:
             return
         now = self._loop.time()
         self._total_at = now + total_s
-        self._timer = self._loop.call_later(min(attempt_s, total_s), self._expire)
+        self._timer = self._loop.call_later(max(0.0, min(attempt_s, total_s)), self._expire)
         self._waiter = self._loop.create_future()
         try:
             await self._waiter

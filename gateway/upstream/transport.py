@@ -38,7 +38,7 @@ class PoolTransport:
         held = Held(self._loop, expect)
         connection = self._pool.take(origin)
         if connection is not None:
-            await self._exchange(held, connection, request, attempt_s, total_s)
+            await _exchange(held, connection, request, attempt_s, total_s)
             failure = held.failure
             if failure is None or not failure.stale:
                 return held
@@ -53,16 +53,17 @@ class PoolTransport:
             held.failure = Failure("timeout", "no connection in time")
             return held
         spent = self._loop.time() - began
-        await self._exchange(held, connection, request, attempt_s - spent, total_s - spent)
+        await _exchange(held, connection, request, attempt_s - spent, total_s - spent)
         return held
 
-    async def _exchange(
-        self, held: Held, connection: UpstreamConnection, request: bytes, attempt_s: float, total_s: float
-    ) -> None:
-        held.connection = connection
-        connection.start(held, request)
-        try:
-            await held.wait(max(0.0, attempt_s), max(0.0, total_s))
-        except asyncio.CancelledError:
-            held.abandon()
-            raise
+
+async def _exchange(
+    held: Held, connection: UpstreamConnection, request: bytes, attempt_s: float, total_s: float
+) -> None:
+    held.connection = connection
+    connection.start(held, request)
+    try:
+        await held.wait(attempt_s, total_s)
+    except asyncio.CancelledError:
+        held.abandon()
+        raise
