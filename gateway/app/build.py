@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.actions import ACTIONS
 from gateway.ai.build import AiParts, GatewayBuilder
 from gateway.ai.catalog import load_shipped
+from gateway.app.masking import inline_secrets, managed_secrets
 from gateway.policy.action import CompileDeps
 from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
 from gateway.policy.load import PolicyContext, load_policy, load_policy_node, policy_context
@@ -33,6 +34,7 @@ class Draft:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     routes: dict[str, dict[str, Endpoint]] = field(default_factory=dict)
     claims: set[tuple[Any, ...]] = field(default_factory=set)
+    inline_secrets: set[str] = field(default_factory=set, repr=False)
 
     @property
     def failed(self) -> bool:
@@ -48,6 +50,8 @@ class SnapshotBuilder:
         self._generation = 0
         #: keys of the runtime state that the snapshot built last uses
         self.claims: set[tuple[Any, ...]] = set()
+        #: secrets that it holds as plain text, for the log filter
+        self.inline_secrets: set[str] = set()
         self._ai_parts: AiParts | None = None
 
     def build(self, settings: Settings, addresses: Mapping[str, Listen]) -> tuple[Snapshot | None, list[Problems]]:
@@ -62,6 +66,7 @@ class SnapshotBuilder:
         if draft.failed:
             return None, draft.problems
         self.claims = draft.claims
+        self.inline_secrets = draft.inline_secrets | managed_secrets(settings)
         self._generation += 1
         warnings = tuple(str(problem) for problems in draft.problems for problem in problems)
         snapshot = Snapshot(
@@ -108,6 +113,8 @@ class SnapshotBuilder:
         compiled = compile_policy(policy, ACTIONS, deps) if policy is not None else None
         if compiled is not None:
             draft.claims |= compiled.claims
+        if policy is not None:
+            draft.inline_secrets |= inline_secrets(policy)
         endpoint = self._built(entry, compiled, deps, gateways, addresses)
         draft.endpoints[endpoint.id] = endpoint
         if entry.listen is not None:

@@ -11,7 +11,7 @@ import gc
 import logging
 import signal
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,8 @@ class ProcessOptions:
     load: Callable[[], tuple[Settings | None, Problems]]
     record: Callable[[Exchange], None]
     services: Services
+    #: takes the secrets that stand in the configuration, before it is used: for the log filter
+    mask: Callable[[Collection[str]], None] = lambda values: None
     #: called with the process once it accepts traffic
     started: Callable[[Process], None] = lambda process: None
 
@@ -145,6 +147,7 @@ class Process:
         snapshot, problems = await asyncio.to_thread(self._builder.build, self.settings, addresses)
         if snapshot is None:
             raise ConfigurationError(problems)
+        self._options.mask(self._builder.inline_secrets)
         self._report(problems)
         return snapshot
 
@@ -175,6 +178,7 @@ class Process:
             self.snapshot.stale = True
             log.error("reload failed: the running configuration stays")
             return
+        self._options.mask(self._builder.inline_secrets)
         self.snapshot.current = snapshot
         self.snapshot.stale = False
         self.settings = snapshot.settings

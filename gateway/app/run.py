@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from gateway.app.build import SnapshotBuilder
+from gateway.app.masking import Masking
 from gateway.app.parts import Parts, Tasks, build_parts
 from gateway.app.process import ConfigurationError, Process, ProcessOptions
 from gateway.app.services import build_services
@@ -40,7 +41,7 @@ def check(settings: Settings) -> Problems:
 
     async def build() -> None:
         async with asyncio.TaskGroup() as group:
-            parts = _parts(settings, Tasks(group))
+            parts = await _parts(settings, Tasks(group))
             try:
                 _, problems = await asyncio.to_thread(SnapshotBuilder(parts, {}).build, settings, {})
             finally:
@@ -92,13 +93,15 @@ async def serve_process(
     as_json = json_chosen(settings.log.format, terminal=terminal)
     async with asyncio.TaskGroup() as group:
         tasks = Tasks(group)
-        parts = _parts(settings, tasks, sources)
-        tasks.start(keep_fresh(parts.secrets))
+        parts = await _parts(settings, tasks, sources)
+        masking = Masking(sink, parts.secrets, settings)
+        tasks.start(keep_fresh(parts.secrets, changed=masking.renew))
         options = ProcessOptions(
             settings=settings,
             load=lambda: load_settings(settings.flags, settings.environment, watch=settings.watch),
             record=build_recorder(sink, SystemClock(), as_json=as_json, colour=terminal),
             services=build_services(parts, settings),
+            mask=masking.configured,
             started=started,
         )
         try:
@@ -109,8 +112,13 @@ async def serve_process(
     return OK
 
 
-def _parts(settings: Settings, tasks: Tasks, first: Sequence[SecretSource] = ()) -> Parts:
+async def _parts(settings: Settings, tasks: Tasks, first: Sequence[SecretSource] = ()) -> Parts:
     environment = settings.environment
-    sources = [*first, *build_sources(settings.secrets.dir, environment.credentials_directory, environment.variables)]
+    # in a thread: it reads the files
+    found = await asyncio.to_thread(
+        build_sources, settings.secrets.dir, environment.credentials_directory, environment.variables
+    )
     # a key id only has to be stable while the process lives, until the store brings a lasting one
-    return build_parts(settings, secrets=SecretTable(sources), installation_key=secrets.token_bytes(32), tasks=tasks)
+    return build_parts(
+        settings, secrets=SecretTable([*first, *found]), installation_key=secrets.token_bytes(32), tasks=tasks
+    )

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
 
+from gateway.app.process import Process
+from gateway.app.run import serve_process
 from gateway.auth.jwks import JwksCache
 from gateway.limiter.buckets import LimiterTable
-from gateway.settings.model import IpPolicySettings, IpRule, PolicySource, Settings
+from gateway.observability.logs import LogSink
+from gateway.settings.environment import Environment
+from gateway.settings.model import IpPolicySettings, IpRule, PolicySource, SecretsSettings, Settings
 from gateway.upstream.fetch import Fetcher
-from tests.wire.running import RunningGateway, read_answer, request_bytes, settings_for
-from tests.wire.serving import connect
+from tests.wire.running import RunningGateway, ai_policy, read_answer, request_bytes, settings_for
+from tests.wire.serving import connect, until
 
 ANSWER = """
   - actions:
@@ -36,7 +45,7 @@ def with_policy(settings: Settings, text: str) -> Settings:
     return replace(settings, endpoints=tuple(replace(endpoint, policy=source) for endpoint in settings.endpoints))
 
 
-async def ask(gateway: RunningGateway, path: str = "/x", **headers: str) -> tuple[int, dict[str, str], bytes]:
+async def ask(gateway: Any, path: str = "/x", **headers: str) -> tuple[int, dict[str, str], bytes]:
     """One request over a connection of its own."""
     reader, writer = await connect(gateway)
     writer.write(request_bytes(path, method="GET", **headers))
@@ -102,3 +111,43 @@ async def test_a_reload_that_fails_changes_no_state() -> None:
         assert any(found.failed for found in problems)
         assert (await ask(gateway))[0] == 200
         assert (await ask(gateway))[0] == 429
+
+
+# ---- masking --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_log_shows_no_secret_whatever_policies_write(tmp_path: Path) -> None:
+    """P18: keys in policies, in the environment, in files, and in files that appear while the gateway runs."""
+    vault = tmp_path / "vault"
+    vault.mkdir()
+    (vault / "first").write_text("secret-of-a-file-1\n")
+    echo = "  - actions: [{type: log, config: {metadata: {said: \"${req.headers['x-said'][0]}\"}}}]\n" + ANSWER
+    provider: Mapping[str, Any] = {"id": "openai", "api_keys": [{"value": "sk-inline-key-of-the-policy"}]}
+    settings = replace(
+        settings_for(ai_policy([provider], before=echo)),
+        secrets=SecretsSettings(dir=tmp_path),
+        environment=Environment({"GATEWAY_SECRET_VAULT__ENV": "secret-of-the-environment"}),
+    )
+    reading, writing = os.pipe()
+    written = bytearray()
+    asyncio.get_running_loop().add_reader(reading, lambda: written.extend(os.read(reading, 65_536)))
+    sink = LogSink(writing)
+    running: list[Process] = []
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve_process(settings, sink, running.append))
+        await until(lambda: running)
+        gateway = running[0].listeners[0]
+        for said in ("sk-inline-key-of-the-policy", "secret-of-the-environment", "secret-of-a-file-1"):
+            assert (await ask(gateway, x_said=f"before {said} after"))[0] == 200
+        known = sink.masker.count
+        (vault / "second").write_text("secret-of-a-file-2\n")
+        await until(lambda: sink.masker.count > known)
+        assert (await ask(gateway, x_said="before secret-of-a-file-2 after"))[0] == 200
+        running[0].stop()
+    await asyncio.to_thread(sink.close)
+    await until(lambda: written.count(b"before *** after") == 4)
+    assert b"secret-of" not in written
+    assert b"sk-inline" not in written
+    asyncio.get_running_loop().remove_reader(reading)
+    os.close(reading)
+    os.close(writing)
