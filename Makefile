@@ -1,9 +1,10 @@
-# make run     the gateway with a built-in demo provider: no key, no configuration
-# make check   format, lint, types, import contracts
-# make test    check, then every test (what CI runs)
-# make bench   CPU per request and event beside nginx and HAProxy, in one interleaved run
+# make run          the gateway with a built-in demo provider: no key, no configuration
+# make check        format, lint, types, import contracts
+# make test         check, then every test (what CI runs)
+# make bench        CPU per request and event beside nginx and HAProxy, in one interleaved run
+# make bench-micro  what the parts cost, as ratios within one run
 
-.PHONY: run check test bench
+.PHONY: run check test bench bench-micro
 
 run: .venv/.installed
 	.venv/bin/gateway demo
@@ -16,6 +17,9 @@ test: check
 
 bench: .venv/.installed
 	.venv/bin/python -m loadtest.bench
+
+bench-micro: .venv/.installed
+	for file in tests/bench/bench_*.py; do .venv/bin/python -m tests.bench.$$(basename $$file .py) || exit 1; done
 
 .venv/.installed: setup.cfg constraints.txt
 	python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[test]' && touch $@

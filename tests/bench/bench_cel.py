@@ -1,6 +1,6 @@
 """Compiled expressions against the same thing written by hand, as ratios within one run.
 
-    python tests/bench/bench_cel.py
+    python -m tests.bench.bench_cel
 
 E1 to E6 are the expressions of the CEL study (header compare, membership, path, ten keys, 400 models by catalogue, 400
 models by metrics). Budgets: a typed rule at most 1 µs, the key filter 1.5 µs, a model filter 2.5 times the

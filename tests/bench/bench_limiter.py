@@ -1,4 +1,7 @@
-"""What an admission costs: with its hash, refused, for a new key, and with 10 against 100,000 buckets (budget B10)."""
+"""What an admission costs: with its hash, refused, for a new key, and with 10 against 100,000 buckets (budget B10).
+
+``python -m tests.bench.bench_limiter`` runs it.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +45,8 @@ def _admissions(limiter: Limiter) -> Callable[[], object]:
     return admit
 
 
-def test_admission() -> None:
+def admission() -> None:
     """A whole admission, hashing and clock included, is meant to take 1.5 µs at most."""
-    print()
     costs: dict[int, float] = {}
     for buckets in (10, 100_000):
         limiter, _ = _limiter(10_000, buckets)
@@ -55,9 +57,8 @@ def test_admission() -> None:
     print(f"counted,     10 buckets, hash and clock: {_ns(_admissions(counted)):7.0f} ns")
 
 
-def test_parts() -> None:
+def parts() -> None:
     """The parts of an admission, each without the others."""
-    print()
     full, key = _limiter(1, 10)
     print(f"refusal                {_ns(lambda: full.admit(key, 1_002.0)):7.0f} ns")
     print(f"hash                   {_ns(lambda: bucket_key(_TEXT)):7.0f} ns")
@@ -66,7 +67,7 @@ def test_parts() -> None:
     print(f"new key, hash included {_ns(lambda: fresh.admit(bucket_key(b'%d' % next(numbers)), 1_002.0)):7.0f} ns")
 
 
-def test_longest_step() -> None:
+def longest_step() -> None:
     """The longest single call while 300,000 keys arrive and leave: growing and dropping are spread out."""
     limiter, _ = _limiter(10, 10)
     longest = 0.0
@@ -79,4 +80,10 @@ def test_longest_step() -> None:
             longest = max(longest, time.perf_counter() - start)
     finally:
         gc.enable()
-    print(f"\nlongest admission {longest * 1e3:.2f} ms; {limiter.live:,} buckets kept, of which 60,000 still count")
+    print(f"longest admission {longest * 1e3:.2f} ms; {limiter.live:,} buckets kept, of which 60,000 still count")
+
+
+if __name__ == "__main__":
+    admission()
+    parts()
+    longest_step()

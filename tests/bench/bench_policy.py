@@ -1,6 +1,6 @@
 """What a policy costs a request, in microseconds and as a ratio to calling that many empty functions.
 
-    python tests/bench/bench_policy.py
+    python -m tests.bench.bench_policy
 
 Budget (performance plan, B8): 100 rules that do not match at most 15 µs, better 8 µs, beyond a request without rules.
 Also: a policy of five usual rules, making the scope, and what loading and compiling 100 rules takes.
@@ -99,7 +99,7 @@ def main() -> None:
         "five usual rules, new scope": FIVE,
     }.items():
         phase = phase_of(text)
-        cost = microseconds(lambda phase=phase: run_phase(phase, fresh())) - microseconds(fresh)  # type: ignore[misc,arg-type]
+        cost = microseconds(lambda phase=phase: run_phase(phase, fresh())) - microseconds(fresh)  # type: ignore[misc]
         print(f"{name:34} {cost:6.2f} µs")
     print(f"{'normalising a path':34} {microseconds(lambda: normalise('/v1/chat/completions')):6.2f} µs")
     text = hundred(EXPRESSIONS["header"])

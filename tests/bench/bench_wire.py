@@ -1,6 +1,6 @@
 """What one request costs in the wire formats: bodies, heads, event blocks, in CPU microseconds.
 
-    python tests/bench/bench_wire.py
+    python -m tests.bench.bench_wire
 
 Aims: request head ≤ 6 µs for 12 client headers, response head ≤ 5 µs for 17. On a shared machine compare with the
 first line, which does nothing but split and join a response head in C.

@@ -1,4 +1,4 @@
-"""The relay over real sockets, plain and TLS, pool and ClientSession: what a proxy owes both sides (P3, P12, AG-260)."""
+"""The relay over real sockets, plain and TLS, pool and ClientSession: what a proxy owes both sides (P3, P12)."""
 
 from __future__ import annotations
 
