@@ -12,14 +12,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from aiohttp.http import HttpVersion11
-from aiohttp.http_parser import RawRequestMessage
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
-
-from gateway import errors
 from gateway.actions import ACTIONS
 from gateway.ai.build import AiParts, GatewayBuilder
 from gateway.ai.catalog import load_shipped
@@ -27,7 +21,6 @@ from gateway.ai.key_metrics import MetricsRegistry
 from gateway.auth.jwks import JwksCache
 from gateway.cel.randoms import random_functions
 from gateway.clock import ManualClock
-from gateway.errors import failure
 from gateway.exchange import Connection, Exchange
 from gateway.headers import HeaderMap
 from gateway.limiter.buckets import LimiterTable
@@ -37,16 +30,10 @@ from gateway.policy.engine import run_phase
 from gateway.policy.load import PolicyContext, policy_context
 from gateway.policy.model import Phase, Policy
 from gateway.policy.variables import scope_of
-from gateway.policy_tools.documents import (
-    CHAT_PATH,
-    CLIENT_IP,
-    HOST,
-    MODEL,
-    CaseFile,
-    RequestPart,
-    body_bytes,
-)
+from gateway.policy_tools.client import MemoryTransport, client_ip, parse_answer, request_bytes
+from gateway.policy_tools.documents import HOST, CaseFile, RequestPart, body_bytes
 from gateway.policy_tools.played import PlayedTransport
+from gateway.proxy.downstream import DownstreamServer
 from gateway.proxy.handler import Handler, HandlerParts
 from gateway.secrets.sources import MemorySource, SecretTable
 from gateway.snapshot import Endpoint, Listener, Snapshot, SnapshotRef
@@ -56,7 +43,6 @@ if TYPE_CHECKING:
     from gateway.ai.call import AiCall
     from gateway.ai.gateway import AiGateway
     from gateway.policy.options import PolicyOptions
-    from gateway.proxy.downstream import Downstream
     from gateway.settings import Settings
 
 _LISTENER = "offline"
@@ -98,38 +84,6 @@ class Served:
             return json.loads(self.body)
         except ValueError:
             return None
-
-
-class MemoryClient:
-    """The client's connection: what ``proxy.downstream.Downstream`` is to the request path, without a socket."""
-
-    def __init__(self, conn: Connection, body: bytes) -> None:
-        self.conn = conn
-        self.transport: MemoryClient | None = self
-        self.relay: Any = None
-        self.draining = False
-        self.writing_paused = False
-        self.body_is_here = True
-        self.aborted = False
-        self.written = bytearray()
-        self._body = body
-
-    async def read_body(self, limit_bytes: int) -> bytes:
-        if len(self._body) > limit_bytes:
-            error = failure(errors.INVALID_BODY, reason=f"the body is larger than {limit_bytes} bytes")
-            error.status = 413
-            raise error
-        return self._body
-
-    def write(self, payload: bytes) -> None:
-        self.written += payload
-
-    def writelines(self, payloads: list[bytes]) -> None:
-        for payload in payloads:
-            self.written += payload
-
-    def abort(self) -> None:
-        self.aborted = True
 
 
 class _NotingBuilder(GatewayBuilder):
@@ -186,7 +140,8 @@ class OfflineGateway:
         self._served = Served()
         numbers = itertools.count(1)
         self._snapshot = snapshot
-        self._handler = Handler(
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        handler = Handler(
             HandlerParts(
                 snapshot=SnapshotRef(snapshot),
                 listener=Listener(_LISTENER),
@@ -196,38 +151,43 @@ class OfflineGateway:
                 fault=lambda error, exchange: self._served.faults.append(error),
             )
         )
+        self._connections = DownstreamServer(handler)
 
     def know(self, secrets: Mapping[tuple[str, str], str]) -> None:
         """The secrets of the document, from now on."""
         self._memory.replace({f"{vault}\0{name}": value for (vault, name), value in secrets.items()})
 
     async def send(self, request: RequestPart) -> Served:
-        """Serves one request."""
+        """Serves one request, on a connection of its own."""
         served = self._served = Served()
         self.transport.sent.clear()
         self.transport.call = None
-        path = request.path or CHAT_PATH
-        body = _body(request, path)
-        method = request.method or ("POST" if body else "GET")
-        conn = Connection(request.client_ip or CLIENT_IP, 50_000, "192.0.2.1", 443, self.clock.now())
-        client = MemoryClient(conn, body)
-        lines = _lines(request, body)
-        served.request_headers = HeaderMap.from_raw(lines)
+        payload, served.request_headers = request_bytes(request)
+        done = self._done = asyncio.get_running_loop().create_future()
+        client = MemoryTransport(client_ip(request), self._end)
         endpoint = self._snapshot.endpoints[_LISTENER]
-        if endpoint.connect_phase is not None and await self._refuses(endpoint, conn):
+        if endpoint.connect_phase is not None and await self._refuses(endpoint, client_ip(request)):
             served.closed = True
             return served
-        message = _message(method, path, lines)
-        # the request path uses of a connection what MemoryClient has
-        await self._handler.serve(cast("Downstream", client), message)
+        downstream = self._connections()
+        downstream.connection_made(client)
+        downstream.data_received(payload)
+        await done
+        downstream.connection_lost(None)
         served.closed = client.aborted
         if client.written:
-            served.status, served.headers, served.body = _parsed(bytes(client.written))
+            served.status, served.headers, served.body = parse_answer(bytes(client.written))
         return served
 
-    async def _refuses(self, endpoint: Endpoint, conn: Connection) -> bool:
+    def _end(self) -> None:
+        """The request has its record, or its connection is closed."""
+        if not self._done.done():
+            self._done.set_result(None)
+
+    async def _refuses(self, endpoint: Endpoint, address: str) -> bool:
         """``on_tcp_connect``: True if the connection ends there."""
         assert endpoint.connect_phase is not None
+        conn = Connection(address, 0, "192.0.2.1", 443, self.clock.now())
         exchange = Exchange(
             request_id="", snapshot=self._snapshot, endpoint=endpoint, conn=conn, downstream=None, method="",
             raw_target="", path="", query="", host="", scheme=endpoint.scheme, headers=HeaderMap(),
@@ -241,6 +201,7 @@ class OfflineGateway:
 
     def _record(self, exchange: Exchange) -> None:
         self._served.exchange = exchange
+        self._end()
 
     def _endpoint(self, parts: OfflineParts, settings: Settings, wrap: Wrap, limiters: Any) -> Endpoint:
         jwks = parts.surroundings.jwks
@@ -294,48 +255,3 @@ class OfflineGateway:
 def offline_context_environment(random: Random) -> Any:
     """What keys and strategies may name."""
     return policy_context(ACTIONS).environment(Phase.REQUEST).extend(functions=random_functions(random))
-
-
-# ---- the client's side ----------------------------------------------------------------------------------------------
-
-
-def _body(request: RequestPart, path: str) -> bytes:
-    """The body, or that of a short conversation where an API wants one."""
-    if request.body is not None:
-        return body_bytes(request.body)
-    if request.method not in (None, "POST") or path.partition("?")[0] not in _TALKATIVE:
-        return b""
-    body: dict[str, Any] = {"model": request.model or MODEL, "messages": [{"role": "user", "content": "Hello!"}]}
-    if path.startswith("/v1/messages"):
-        body["max_tokens"] = 64
-    if request.stream is not None:
-        body["stream"] = request.stream
-    return body_bytes(body)
-
-
-_TALKATIVE = frozenset((CHAT_PATH, "/v1/messages"))
-
-
-def _lines(request: RequestPart, body: bytes) -> list[tuple[bytes, bytes]]:
-    given = {name.lower() for name, _ in request.headers}
-    lines = [("host", request.host or HOST)] if "host" not in given else []
-    if body:
-        lines += [("content-type", "application/json")] if "content-type" not in given else []
-        lines.append(("content-length", str(len(body))))
-    lines += [(name, value) for name, values in request.headers for value in values or ()]
-    return [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in lines]
-
-
-def _message(method: str, target: str, lines: list[tuple[bytes, bytes]]) -> RawRequestMessage:
-    """What the HTTP parser would have made of it."""
-    return RawRequestMessage(
-        method, target, HttpVersion11, CIMultiDictProxy(CIMultiDict[str]()), tuple(lines), False, None, False, False,
-        URL(target, encoded=True),
-    )  # fmt: skip
-
-
-def _parsed(written: bytes) -> tuple[int, HeaderMap, bytes]:
-    head, _, body = written.partition(b"\r\n\r\n")
-    first, *lines = head.split(b"\r\n")
-    pairs = (line.partition(b":") for line in lines)
-    return int(first.split(b" ")[1]), HeaderMap.from_raw((name, value) for name, _, value in pairs), body
