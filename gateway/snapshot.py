@@ -51,8 +51,13 @@ class Listener:
         if table is None:
             return None
         if len(table) == 1:
-            return table.get("*")
+            for endpoint in table.values():
+                return endpoint
         return table.get(host.partition(":")[0].lower()) or table.get("*")
+
+    def connect_endpoint(self, snapshot: Snapshot) -> Endpoint | None:
+        """The endpoint whose ``on_tcp_connect`` connections meet, before they name a host: ``*``, or the only one."""
+        return self.endpoint_for("", snapshot)
 
 
 @dataclass(frozen=True, slots=True)

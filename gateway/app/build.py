@@ -63,6 +63,7 @@ class SnapshotBuilder:
         gateways = GatewayBuilder(self._gateway_parts(), settings.ai)
         for entry in settings.endpoints:
             self._endpoint(entry, settings, gateways, draft, addresses)
+        draft.problems.append(_unreachable_phases(draft))
         if draft.failed:
             return None, draft.problems
         self.claims = draft.claims
@@ -177,6 +178,17 @@ class SnapshotBuilder:
             allow_http_hosts=settings.ai.allow_http_hosts,
             admin_listeners=((settings.admin.listen.host, settings.admin.listen.port),),
         )
+
+
+def _unreachable_phases(draft: Draft) -> Problems:
+    """``on_tcp_connect`` runs before a client names a host: on a shared listener only that of ``*`` ever would."""
+    problems = Problems("<endpoints>")
+    for listener, table in draft.routes.items():
+        for host, endpoint in table.items():
+            if len(table) > 1 and host != "*" and endpoint.connect_phase is not None:
+                words = f"endpoint '{endpoint.name}' shares {listener}: {Phase.TCP} needs a listener of its own"
+                problems.add_error("ERR_NGROK_2230", words, line=1, column=1)
+    return problems
 
 
 def _load(entry: EndpointSettings, context: PolicyContext) -> tuple[Policy | None, Problems]:

@@ -91,6 +91,7 @@ async def serve_process(
     """One process from start to drained. ``sources`` are asked for secrets before those of SV-12."""
     terminal = sys.stderr.isatty()
     as_json = json_chosen(settings.log.format, terminal=terminal)
+    refused: ConfigurationError | None = None
     async with asyncio.TaskGroup() as group:
         tasks = Tasks(group)
         parts = await _parts(settings, tasks, sources)
@@ -106,9 +107,13 @@ async def serve_process(
         )
         try:
             await Process(parts, options).run()
+        except ConfigurationError as error:
+            refused = error
         finally:
             tasks.cancel()
             await parts.close()
+    if refused is not None:  # raised here: the group would wrap it
+        raise refused
     return OK
 
 

@@ -28,6 +28,7 @@ from gateway.policy.engine import run_phase
 from gateway.proxy import respond
 from gateway.proxy.accept import accept, connection_facts
 from gateway.proxy.commit import commit_forward
+from gateway.proxy.connecting import admits
 
 if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
@@ -71,7 +72,13 @@ class Handler:
         if self.stopping:
             return False
         assert downstream.transport is not None
-        downstream.conn = connection_facts(downstream.transport, self._parts.clock)
+        conn = downstream.conn = connection_facts(downstream.transport, self._parts.clock)
+        try:
+            if not admits(conn, self._parts):
+                return False
+        except Exception as exception:  # noqa: BLE001 - a phase that cannot be run must not let anybody in
+            self._parts.fault(exception, None)
+            return False
         self.connections.add(downstream)
         return True
 

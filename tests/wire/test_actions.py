@@ -10,11 +10,14 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from gateway.app.process import Process
+import pytest
+
+from gateway.app.process import ConfigurationError, Process
 from gateway.app.run import serve_process
 from gateway.auth.jwks import JwksCache
 from gateway.limiter.buckets import LimiterTable
 from gateway.observability.logs import LogSink
+from gateway.settings.address import PublicUrl
 from gateway.settings.environment import Environment
 from gateway.settings.model import IpPolicySettings, IpRule, PolicySource, SecretsSettings, Settings
 from gateway.upstream.fetch import Fetcher
@@ -151,3 +154,88 @@ async def test_the_log_shows_no_secret_whatever_policies_write(tmp_path: Path) -
     asyncio.get_running_loop().remove_reader(reading)
     os.close(reading)
     os.close(writing)
+
+
+# ---- on_tcp_connect -------------------------------------------------------------------------------------------------
+
+
+def on_connect(action: str) -> str:
+    return f"on_tcp_connect:\n  - actions: [{action}]\non_http_request:{ANSWER}"
+
+
+async def received(gateway: RunningGateway) -> bytes:
+    """Everything that a client gets which sends a request at once."""
+    reader, writer = await connect(gateway)
+    try:
+        writer.write(request_bytes("/x", method="GET"))
+        async with asyncio.timeout(5):
+            return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "{type: deny}",
+        "{type: close-connection}",
+        "{type: restrict-ips, config: {deny: [127.0.0.0/8], allow: [0.0.0.0/0]}}",
+        '{type: set-vars, config: {vars: [{x: "${1 / 0}"}]}}',
+    ],
+)
+async def test_a_connection_that_is_refused_gets_no_answer(action: str) -> None:
+    """TP-46, TP-56: closed before a byte is read; a phase that fails closes it, too."""
+    async with RunningGateway(settings_for(on_connect(action))) as gateway:
+        assert await received(gateway) == b""
+        assert not gateway.process.listeners[0].handler.connections
+        assert not gateway.records
+
+
+async def test_a_connection_that_is_admitted_is_decided_once() -> None:
+    """TP-46: a reload does not reach connections that are open; new ones meet the new policy."""
+    admit = on_connect("{type: restrict-ips, config: {allow: [127.0.0.0/8]}}")
+    async with RunningGateway(settings_for(admit)) as gateway:
+        reader, writer = await connect(gateway)
+        writer.write(request_bytes("/x", method="GET"))
+        assert (await read_answer(reader))[0] == 200
+        gateway.settings = with_policy(gateway.settings, on_connect("{type: deny}"))
+        await gateway.process.reload()
+        writer.write(request_bytes("/x", method="GET"))
+        assert (await read_answer(reader))[0] == 200
+        writer.close()
+        assert await received(gateway) == b""
+
+
+def two_endpoints(settings: Settings, tcp_at: str) -> Settings:
+    """``a.test`` and ``*`` on one listener; one of them has a phase for connections."""
+    (first,) = settings.endpoints
+    plain = PolicySource(file="policy.yaml", text=f"on_http_request:{ANSWER}")
+    closed = PolicySource(file="policy.yaml", text=on_connect("{type: deny}"))
+    named = replace(first, id="ep_a", name="a", url=PublicUrl("http", "a.test", 80), has_url=True)
+    return replace(
+        settings,
+        endpoints=(
+            replace(named, policy=closed if tcp_at == "a.test" else plain),
+            replace(first, policy=closed if tcp_at == "*" else plain),
+        ),
+    )
+
+
+async def test_a_shared_listener_asks_the_endpoint_for_any_host() -> None:
+    """Before a client names a host only ``*`` can be meant; a rule that could never run is refused."""
+    settings = settings_for(None)
+    async with RunningGateway(two_endpoints(settings, "*")) as gateway:
+        assert await received(gateway) == b""
+    with pytest.raises(ConfigurationError) as refused:
+        await serve_process(two_endpoints(settings, "a.test"), LogSink(), lambda process: None)
+    assert any("listener of its own" in str(problem) for found in refused.value.problems for problem in found)
+
+
+async def test_an_endpoint_alone_on_its_listener_takes_any_host() -> None:
+    """SV-11: the host selects among several."""
+    (endpoint,) = settings_for(f"on_http_request:{ANSWER}").endpoints
+    named = replace(endpoint, url=PublicUrl("http", "only.test", 80), has_url=True)
+    async with RunningGateway(replace(settings_for(None), endpoints=(named,))) as gateway:
+        assert (await ask(gateway))[0] == 200

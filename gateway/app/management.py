@@ -1,0 +1,186 @@
+"""The management side of the process: store, control plane, its listener, and what they change in the data plane.
+
+``open_management`` blocks on disk and runs in a thread before anything is served. Afterwards the request path reads
+only memory: ``GatewayKeys`` and ``LiveSecrets`` hold the view that was published last (CP-19, CP-66, SV-24).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.control.bootstrap import build_plane, ensure_admin_key, open_installation
+from gateway.control.plane import ControlPlane, EndpointInfo, Reloaded, UrlFault
+from gateway.control.server import AdminServer
+from gateway.control.upkeep import Upkeep
+from gateway.control.urls import base_url_fault
+from gateway.secrets.master_key import KeySource
+from gateway.secrets.table import StoredSecrets
+from gateway.store.db import StoreUnavailable
+from gateway.store.lock import DirectoryLock
+
+if TYPE_CHECKING:
+    from gateway.ai.catalog import Catalog
+    from gateway.app.gateway_keys import GatewayKeys
+    from gateway.app.process import Process
+    from gateway.clock import Clock
+    from gateway.control.plane import Event
+    from gateway.control.view import View
+    from gateway.settings import Settings
+
+log = logging.getLogger("gateway")
+
+
+class LiveSecrets:
+    """The store's vaults as a source of the secret table; a published change is seen by the next evaluation (TP-605)."""
+
+    def __init__(self) -> None:
+        self.current = StoredSecrets()
+
+    def get(self, vault: str, name: str) -> str | None:
+        return self.current.get(vault, name)
+
+    def named(self, name: str) -> Iterable[tuple[str, str]]:
+        return self.current.named(name)
+
+    def values(self) -> Iterable[str]:
+        return self.current.values()
+
+    def refresh(self) -> bool:
+        """Nothing to look for: the control plane publishes."""
+        return False
+
+
+class Management:
+    """One control plane with its listener. Also its ``Surroundings`` and its ``Publisher``."""
+
+    def __init__(self, settings: Settings, clock: Clock, catalog: Catalog, keys: GatewayKeys) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._catalog = catalog
+        self._keys = keys
+        self._process: Process | None = None
+        self._lock: DirectoryLock | None = None
+        self._plane: ControlPlane | None = None
+        self._upkeep: Upkeep | None = None
+        self.secrets = LiveSecrets()
+        self.server: AdminServer | None = None
+
+    # ---- life -----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Opens or makes the installation; blocks. Raises what the operator has to mend (CP-101, CP-105)."""
+        settings = self._settings
+        data_dir: Path = settings.server.data_dir
+        self._lock = DirectoryLock(data_dir)
+        environment = settings.environment
+        source = KeySource(data_dir, environment.get("GATEWAY_MASTER_KEY"), settings.security.master_key_file)
+        installation = open_installation(source, self._clock)
+        self._plane = plane = build_plane(installation, self._clock, self, self)
+        token = ensure_admin_key(plane, data_dir, environment.get("GATEWAY_BOOTSTRAP_API_KEY"))
+        if token is not None and sys.stderr.isatty():
+            print(f"admin key (shown once, also in {data_dir}/admin-token): {token}", file=sys.stderr)
+        self._take(plane.view)
+
+    async def start(self, process: Process) -> None:
+        """Listens. ``process`` is what readiness and reloads are about."""
+        assert self._plane is not None
+        self._process = process
+        self._upkeep = Upkeep(self._plane, retention_s=self._settings.usage.retention_s)
+        self.server = AdminServer(self._plane, self._settings.admin)
+        await self.server.start()
+        log.info("management listens on %s", self.server.listen)
+
+    async def run(self) -> None:
+        """The background work: usage, last uses, retention."""
+        assert self._upkeep is not None
+        await self._upkeep.run()
+
+    async def stop(self) -> None:
+        """Stops listening and writes what is pending."""
+        if self._upkeep is not None:
+            self._upkeep.stop()
+            try:
+                await self._upkeep.flush()
+            except StoreUnavailable as unavailable:
+                log.warning("usage of the last moments is lost: %s", unavailable)
+        if self.server is not None:
+            await self.server.stop()
+        if self._plane is not None:
+            await asyncio.to_thread(self._plane.store.close)
+        if self._lock is not None:
+            self._lock.release()
+
+    # ---- control.view.Publisher -----------------------------------------------------------------------------------
+
+    async def publish(self, view: View) -> None:
+        """Effective with the return: requests that start from now on see it (CP-66)."""
+        self._take(view)
+
+    def _take(self, view: View) -> None:
+        self.secrets.current = view.secrets
+        self._keys.publish(view)
+
+    # ---- control.plane.Surroundings -------------------------------------------------------------------------------
+
+    def primary_provider(self, name: str) -> str | None:
+        entry = self._catalog.provider(name)
+        return None if entry is None else entry.id
+
+    def base_url_fault(self, url: str) -> UrlFault | None:
+        listen = self._settings.admin.listen
+        return base_url_fault(url, self._settings.ai.allow_http_hosts, ((listen.host, listen.port),))
+
+    def endpoints(self) -> Sequence[EndpointInfo]:
+        process = self._process
+        if process is None or process.snapshot is None:
+            return ()
+        settings = {endpoint.id: endpoint for endpoint in process.settings.endpoints}
+        return [
+            EndpointInfo(
+                id=endpoint.id,
+                url=endpoint.url,
+                description=settings[endpoint.id].description,
+                metadata=settings[endpoint.id].metadata,
+                ai_gateway=settings[endpoint.id].ai_gateway,
+                gateway_keys=settings[endpoint.id].gateway_keys,
+            )
+            for endpoint in sorted(process.snapshot.current.endpoints.values(), key=lambda endpoint: endpoint.id)
+        ]
+
+    def readiness(self) -> tuple[bool, Mapping[str, Any]]:
+        """SV-23."""
+        process = self._process
+        if process is None or process.snapshot is None:
+            return False, {"state": "starting"}
+        config = "stale" if process.snapshot.stale else "current"
+        return process.state == "serving", {"state": process.state, "config": config}
+
+    def metrics(self) -> bytes:
+        """The gauges that the process itself knows."""
+        process = self._process
+        inflight = sum(listener.handler.inflight for listener in process.listeners) if process is not None else 0
+        open_ = sum(len(listener.handler.connections) for listener in process.listeners) if process is not None else 0
+        return (
+            "# HELP aigw_inflight Requests being served.\n# TYPE aigw_inflight gauge\n"
+            f"aigw_inflight {inflight}\n"
+            "# HELP aigw_connections Client connections open.\n# TYPE aigw_connections gauge\n"
+            f"aigw_connections {open_}\n"
+        ).encode()
+
+    async def reload(self) -> Reloaded:
+        """SV-20."""
+        if self._process is None:
+            return Reloaded(ok=False)
+        found = [problem for problems in await self._process.reload() for problem in problems]
+        errors = [problem.details() for problem in found if problem.severity == "error"]
+        warnings = [problem.details() for problem in found if problem.severity != "error"]
+        return Reloaded(ok=not errors, errors=errors, warnings=warnings)
+
+    def emit(self, event: Event) -> None:
+        """Events go to the log."""
+        log.info("event %s", event.get("event_type", ""))
