@@ -93,6 +93,12 @@ class Answer:
 
     # ---- body -----------------------------------------------------------------------------------------------------
 
+    @property
+    def is_complete(self) -> bool:
+        """All of it is here, and a stream came to its end: it can be sent at once."""
+        held = self.held
+        return held.ended and (not self.event_stream or self.codec.has_ended(held.peek() + b"\n"))
+
     def take_body(self) -> bytes:
         """The whole body of an answer that is complete; its usage is read on the way."""
         body = self.held.take_held()

@@ -50,7 +50,7 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Ans
     exchange.keep_alive = exchange.keep_alive and not downstream.draining
     if body is not None:
         answer.abandon()
-    elif answer.held.ended:
+    elif answer.is_complete:
         body = answer.take_body()
     if body is not None:
         _send_whole(exchange, downstream, status, headers, body)

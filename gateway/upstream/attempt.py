@@ -104,6 +104,10 @@ class Held:
         self._held_bytes = 0
         return held[0] if len(held) == 1 else b"".join(held)
 
+    def peek(self) -> bytes:
+        """What is held so far, which stays here."""
+        return b"".join(self._held)
+
     @property
     def is_decoded(self) -> bool:
         """The body came compressed and is held (and relayed) without that."""

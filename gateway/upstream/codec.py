@@ -37,6 +37,10 @@ class Codec(Protocol):
         """The event that tells the client that its stream broke (AG-172)."""
         ...
 
+    def has_ended(self, events: bytes) -> bool:
+        """Whether a stream may end behind these events: they hold an end mark, an error or a reason to finish."""
+        ...
+
     def strip_usage(self, events: bytes) -> bytes:
         """The events without the chunk that only ``stream_options.include_usage`` asked for (AG-244)."""
         ...

@@ -134,11 +134,10 @@ class Relay:
         self._connection = held.connection
         out = self._convert(payload) if payload else b""
         self.sent_bytes = len(out)
-        if held.ended:
-            self._write(head + out + self._final())
-            self._finish(Ending.COMPLETE)
-            return
         self._write(head + out)
+        if held.ended:
+            self.on_end()
+            return
         if held.failure is not None or self._connection is None:
             self.on_broken(held.failure.reason if held.failure else "gone")
             return
@@ -231,6 +230,9 @@ class Relay:
         self._connection = None
         if self.ending is not None:
             return
+        if self._plan.event_stream and not self.marked and not self._has_ended():
+            self._end_broken(Ending.BROKEN)
+            return
         self._write(self._final())
         self._finish(Ending.COMPLETE)
 
@@ -238,10 +240,7 @@ class Relay:
         self._connection = None
         if self.ending is not None:
             return
-        if self.marked:
-            self._end_clean()
-        else:
-            self._end_broken(Ending.BROKEN)
+        self._end_broken(Ending.BROKEN)
 
     # ---- converting -----------------------------------------------------------------------------------------------
 
@@ -352,8 +351,15 @@ class Relay:
             self._write(_LAST_FRAME if self._plan.chunked else b"")
             self._finish(Ending.COMPLETE)
 
+    def _has_ended(self) -> bool:
+        """A body may end in order and the stream in it may not (P09): a proxy's restart, a body without length."""
+        return self._plan.codec.has_ended(self.last_events() + self._tail + b"\n")
+
     def _end_broken(self, ending: Ending) -> None:
         """Streams get the format's error event; other bodies are cut, so that the client sees it (AG-172)."""
+        if self.marked:
+            self._end_clean()
+            return
         plan = self._plan
         if not plan.event_stream:
             self._transport.abort()

@@ -6,6 +6,7 @@ Source: ai-gateway.md AG-65, AG-172, AG-262, AG-300 to AG-302.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ _TYPE_OF: Final = {
     429: "rate_limit_error",
     503: "overloaded_error",
 }
+_STOPPED: Final = re.compile(rb'"stop_reason": ?"')
 _EPOCH: Final = "1970-01-01T00:00:00Z"
 
 
@@ -72,6 +74,10 @@ class MessagesCodec(SurfaceCodec):
 
     __slots__ = ()
     end_marks = (b'"message_stop"',)
+
+    def has_ended(self, events: bytes) -> bool:
+        """A stop reason is enough where a provider leaves out the mark."""
+        return _STOPPED.search(events) is not None or super().has_ended(events)
 
     def problem(self, event: SseEvent) -> Problem | None:
         """``event: error``."""

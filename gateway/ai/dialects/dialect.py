@@ -99,6 +99,10 @@ class SurfaceCodec(abc.ABC):
     def error_event(self, code: str, message: str, last_block: bytes) -> bytes:
         """The event that tells the client that its stream broke (AG-172)."""
 
+    def has_ended(self, events: bytes) -> bool:
+        """Whether a stream may end behind these events (P09): they hold the end mark or the provider's own error."""
+        return any(mark in events for mark in self.end_marks) or self.stream_problem(events) is not None
+
     def strip_usage(self, events: bytes) -> bytes:
         """The events without the chunk that only ``stream_options.include_usage`` asked for (AG-244)."""
         return events

@@ -25,6 +25,9 @@ from gateway.errors import GatewayError
 from gateway.upstream.sse import SseEvent, events_of
 
 _TYPE_OF: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_FINISHED: Final = re.compile(rb'"finish_reason": ?"')
+_NO_CHOICES: Final = re.compile(rb'"choices": ?\[\]')
+_USAGE: Final = re.compile(rb'"usage": ?\{')
 _SEQUENCE: Final = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 
 
@@ -71,6 +74,12 @@ class ChatCodec(SurfaceCodec):
     def error_event(self, code: str, message: str, last_block: bytes) -> bytes:
         error = {"message": coded(message, code), "type": "server_error", "param": None, "code": code}
         return b"data: %b\n\n" % encode({"error": error})
+
+    def has_ended(self, events: bytes) -> bool:
+        """Some providers leave out the mark: a finish reason, or the usage that follows it, is enough."""
+        if _FINISHED.search(events) or (_NO_CHOICES.search(events) and _USAGE.search(events)):
+            return True
+        return super().has_ended(events)
 
     def strip_usage(self, events: bytes) -> bytes:
         if b'"choices":[]' not in events and b'"choices": []' not in events:

@@ -172,12 +172,24 @@ async def test_flow_control_goes_both_ways() -> None:
     assert rig.upstream.reading
 
 
-async def test_stream_without_a_mark_ends_as_the_upstream_ended_it() -> None:
+async def test_finished_stream_without_a_mark_ends_as_the_upstream_ended_it() -> None:
     """P09: the end mark is never made up."""
+    events = (EVENTS[0], b'data: {"choices":[{"finish_reason":"stop"}]}\n\n')
+    rig = await relay_pieces(STREAM_HEAD + chunk(*events))
+    payload, ended = dechunk(rig.client.bytes_written)
+    assert payload == b"".join(events)
+    assert ended
+    assert rig.endings == [Ending.COMPLETE]
+
+
+async def test_unfinished_stream_in_a_finished_body_is_broken() -> None:
+    """P09, AG-172: a body that ends in order, as one without length does when its connection closes."""
     rig = await relay_pieces(STREAM_HEAD + chunk(*EVENTS[:2]))
     payload, ended = dechunk(rig.client.bytes_written)
-    assert payload == b"".join(EVENTS[:2])
+    assert payload.startswith(b"".join(EVENTS[:2]))
+    assert b'"error"' in payload
     assert ended
+    assert rig.endings == [Ending.BROKEN]
 
 
 async def test_upstream_that_hangs_after_the_mark_is_ended_within_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,9 @@ class ChatCodec:
     def error_event(self, code: str, message: str, last_block: bytes) -> bytes:
         return f'data: {{"error": "{code}"}}\n\n'.encode()
 
+    def has_ended(self, events: bytes) -> bool:
+        return b"[DONE]" in events or b"finish_reason" in events
+
     def strip_usage(self, events: bytes) -> bytes:
         return b"".join(event.raw for event in events_of(events) if b'"choices":[]' not in event.raw)
 

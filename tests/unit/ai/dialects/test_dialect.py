@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from gateway.ai.dialects import codec_for
 from gateway.ai.dialects.dialect import MESSAGE_LIMIT, Problem, SurfaceCodec, clean, coded, encode, read_problem
-from gateway.ai.surfaces import CHAT
+from gateway.ai.surfaces import CHAT, MESSAGES, RESPONSES, Surface
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,27 @@ def test_everything_encodes():
 def test_a_codec_must_say_what_its_events_mean():
     with pytest.raises(TypeError, match="error_event"):
         SurfaceCodec(CHAT)  # type: ignore[abstract]  # which is what is tested
+
+
+@pytest.mark.parametrize(
+    ("surface", "events", "ended"),
+    [
+        (CHAT, b"data: [DONE]\n\n", True),
+        (CHAT, b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n', True),
+        (CHAT, b'data: {"choices": [], "usage": {"prompt_tokens": 1}}\n\n', True),
+        (CHAT, b'data: {"error":{"message":"no"}}\n\n', True),
+        (CHAT, b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n', False),
+        (CHAT, b'data: {"choices":[],"prompt_filter_results":[]}\n\n', False),
+        (CHAT, b'data: {"choices":[{"delta":{"content":"\\"finish_reason\\":\\"stop\\""}}]}\n\n', False),
+        (MESSAGES, b'event: message_stop\ndata: {"type":"message_stop"}\n\n', True),
+        (MESSAGES, b'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n', True),
+        (MESSAGES, b'event: error\ndata: {"type":"error","error":{"message":"no"}}\n\n', True),
+        (MESSAGES, b'data: {"type":"message_start","message":{"stop_reason":null}}\n\n', False),
+        (RESPONSES, b'data: {"type":"response.completed"}\n\n', True),
+        (RESPONSES, b'event: error\ndata: {"type":"error","message":"no"}\n\n', True),
+        (RESPONSES, b'data: {"type":"response.output_text.delta","delta":"a"}\n\n', False),
+    ],
+)
+def test_where_a_stream_may_end(surface: Surface, events: bytes, ended: bool) -> None:
+    """P09: behind its end mark, an error of the provider, or a reason to finish; nowhere else."""
+    assert codec_for(surface).has_ended(events) is ended
