@@ -146,6 +146,8 @@ class Process:
             addresses[str(endpoint.listen)] = real_address(sock)
         snapshot, problems = await asyncio.to_thread(self._builder.build, self.settings, addresses)
         if snapshot is None:
+            for sock in self._sockets.values():
+                sock.close()
             raise ConfigurationError(problems)
         self._options.mask(self._builder.inline_secrets)
         self._report(problems)
