@@ -59,8 +59,9 @@ class RunningGateway:
 
     async def __aenter__(self) -> Self:
         ready = asyncio.Event()
-        self._runner = asyncio.ensure_future(self._run(ready))
-        waiting = asyncio.ensure_future(ready.wait())
+        loop = asyncio.get_running_loop()
+        self._runner = loop.create_task(self._run(ready))  # ends in __aexit__
+        waiting = loop.create_task(ready.wait())
         await asyncio.wait((self._runner, waiting), return_when=asyncio.FIRST_COMPLETED)
         if self._runner.done():
             waiting.cancel()
