@@ -19,6 +19,7 @@ from gateway.errors import ACTION_FAILED, EVALUATION_LIMIT, GatewayError
 from gateway.policy.action import Refuse
 from gateway.policy.engine import run_phase
 from gateway.policy.variables import StreamMessage, scope_of
+from gateway.upstream.codec import RewriteError
 from gateway.upstream.sse import EventTooLargeError, SseEvent, SseParser
 
 if TYPE_CHECKING:
@@ -30,13 +31,8 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 
 
-class StreamRuleError(Exception):
+class StreamRuleError(RewriteError):
     """The stream has to end (TP-56). ``sent``: messages before the failed one, which still go to the client."""
-
-    def __init__(self, sent: bytes, error: GatewayError) -> None:
-        super().__init__(error.code)
-        self.sent = sent
-        self.error = error
 
 
 class StreamRules:

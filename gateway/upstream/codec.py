@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
+    from gateway.errors import GatewayError
     from gateway.upstream.sse import SseEvent
 
 
@@ -52,11 +53,22 @@ class UsageTap(Protocol):
     def feed(self, block: bytes) -> None: ...
 
 
-class Rewriter(Protocol):
-    """Changes a stream's events (``on_event_stream_message``): payload in, payload out."""
+class RewriteError(Exception):
+    """The body has to end here. ``sent``: what comes before the failure, which still goes to the client."""
 
-    def feed(self, payload: bytes) -> bytes: ...
+    def __init__(self, sent: bytes, error: GatewayError) -> None:
+        super().__init__(error.code)
+        self.sent = sent
+        self.error = error
+
+
+class Rewriter(Protocol):
+    """Changes a body on its way (``on_event_stream_message``, compression): payload in, payload out."""
+
+    def feed(self, payload: bytes) -> bytes:
+        """What goes on for these bytes; raises RewriteError."""
+        ...
 
     def finish(self) -> bytes:
-        """What is still held when the stream ends properly."""
+        """What is still held when the body ends properly; raises RewriteError."""
         ...

@@ -27,7 +27,7 @@ from gateway.upstream.framing import Framing, Source
 
 if TYPE_CHECKING:
     from gateway.upstream.attempt import Held
-    from gateway.upstream.codec import Codec, Head, Rewriter, UsageTap
+    from gateway.upstream.codec import Codec, Head, UsageTap
 
 _EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 _USAGE = b'"usage"'
@@ -68,7 +68,6 @@ class RelayPlan:
     chunked: bool
     event_stream: bool
     tap: UsageTap | None = None
-    rewriter: Rewriter | None = None
     strip_usage: bool = False
     #: gateway's own error event, by how the stream ended: (code, message)
     errors: Callable[[Ending], tuple[str, str]] | None = None
@@ -123,7 +122,7 @@ class Relay:
         self._marks = marks
         self._mark = marks[0] if len(marks) == 1 else None
         # whole blocks may go on untouched
-        self._simple = plan.chunked and plan.event_stream and plan.rewriter is None
+        self._simple = plan.chunked and plan.event_stream
 
     # ---- the handler's side ---------------------------------------------------------------------------------------
 
@@ -251,7 +250,7 @@ class Relay:
         if not plan.event_stream:
             self._progress += 1
             self.last = payload
-            return _frame(payload) if plan.chunked and payload else payload
+            return self._pack_theirs(payload)
         if self._tail:
             payload = self._tail + payload
         end = sse.boundary(payload)
@@ -271,21 +270,26 @@ class Relay:
             self._note_usage(events, framed=False)
             if plan.strip_usage:
                 events = plan.codec.strip_usage(events)
-        if plan.rewriter is not None:
-            events = plan.rewriter.feed(events)
         self._look_for_mark(events)
-        if not events:
-            return b""
-        return _frame(events) if plan.chunked else events
+        return self._pack_theirs(events)
+
+    # What ``shaped.ShapedRelay`` replaces: where payload becomes what the client gets.
+
+    def _pack(self, payload: bytes) -> bytes:
+        """Payload as it is written."""
+        return _frame(payload) if self._plan.chunked and payload else payload
+
+    #: the same for the upstream's payload, which rules may change
+    _pack_theirs = _pack
+
+    def _close(self, last: bytes) -> bytes:
+        """The end of the body, behind a last piece or b""."""
+        return self._pack(last) + _LAST_FRAME if self._plan.chunked else last
 
     def _final(self) -> bytes:
-        """What ends the body: the unfinished tail, what the rewriter still holds, the last frame."""
+        """What ends a body that came to its end: the unfinished tail and the last frame."""
         tail, self._tail = self._tail, b""
-        if self._plan.rewriter is not None:
-            tail = self._plan.rewriter.feed(tail) + self._plan.rewriter.finish()
-        if not self._plan.chunked:
-            return tail
-        return _frame(tail) + _LAST_FRAME if tail else _LAST_FRAME
+        return self._close(tail)
 
     def _stripped(self, events: bytes) -> bytes:
         kept = self._plan.codec.strip_usage(events)
@@ -335,7 +339,7 @@ class Relay:
 
     def _keep_alive(self, blocks: int) -> None:
         if self.blocks == blocks and not self._paused and not self.marked:
-            self._write(_frame(b":\n\n") if self._plan.chunked else b":\n\n")
+            self._write(self._pack(b":\n\n"))
         self._timers["keepalive"] = self._loop.call_later(self._plan.limits.keepalive_s, self._keep_alive, self.blocks)
 
     def _client_stuck(self) -> None:
@@ -348,7 +352,7 @@ class Relay:
         """The end mark went by: whatever the upstream does now, the client's stream ends properly."""
         if self.ending is None:
             self._tail = b""
-            self._write(_LAST_FRAME if self._plan.chunked else b"")
+            self._write(self._close(b""))
             self._finish(Ending.COMPLETE)
 
     def _has_ended(self) -> bool:
@@ -365,8 +369,7 @@ class Relay:
             self._transport.abort()
         elif plan.errors is not None:
             code, message = plan.errors(ending)
-            event = plan.codec.error_event(code, message, self.last)
-            self._write(_frame(event) + _LAST_FRAME if plan.chunked else event)
+            self._write(self._close(plan.codec.error_event(code, message, self.last)))
         self._finish(ending)
 
     def _finish(self, ending: Ending) -> None:
