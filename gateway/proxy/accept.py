@@ -33,6 +33,9 @@ def accept(downstream: Downstream, message: RawRequestMessage, parts: HandlerPar
         if sum([len(name) + len(value) + 4 for name, value in raw_headers]) > HEAD_LIMIT_BYTES:
             raise _closing(errors.URI_TOO_LONG, "the request head is too large")
     headers = HeaderMap.from_raw(raw_headers)
+    coding = headers.get("transfer-encoding")
+    if coding is not None and (len(coding) > 1 or coding[0].lower() != "chunked"):
+        raise _closing(errors.BAD_REQUEST, "unknown transfer coding")
     target = message.path
     version = message.version
     http_11 = version.minor >= 1 and version.major == 1

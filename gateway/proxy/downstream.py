@@ -137,7 +137,7 @@ class Downstream(RequestHandler):
         super().connection_lost(exc)
         if relay is not None:
             relay.client_gone()
-        elif task is not None and self.serving:
+        elif task is not None:  # serving, or reading away what is left of a body
             task.cancel()
 
     # ---- requests -------------------------------------------------------------------------------------------------

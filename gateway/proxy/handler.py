@@ -193,6 +193,8 @@ class Handler:
     def _send(self, exchange: Exchange, downstream: Downstream, head: ResponseHead) -> None:
         """A complete answer of the gateway's own."""
         exchange.status = head.status
+        if "expect" in exchange.headers and not downstream.body_is_here:
+            exchange.keep_alive = False  # whether the client still sends its body nobody knows (RFC 9110, 10.1.1)
         keep_alive = exchange.keep_alive = exchange.keep_alive and not downstream.draining
         body = head.body or b""
         headers = self._date() + header_block(head.headers) + respond.id_lines(exchange.id)
