@@ -35,6 +35,8 @@ class Endpoint:
     connect_phase: CompiledPhase | None = None
     #: handler of requests that the policy leaves (TP-50 (2)); None: 404
     gateway: AiGateway | None = None
+    #: auto, required or optional (AG-187)
+    gateway_keys: str = "auto"
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

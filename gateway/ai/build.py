@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.ai.candidates import Limits, Universe
 from gateway.ai.collections import key_environment, model_environment
-from gateway.ai.gateway import AiGateway, AiOptions
-from gateway.ai.keys import KeyOptions, Keyring
+from gateway.ai.gateway import AiGateway, AiOptions, refuse_gateway_keys
+from gateway.ai.keys import KeyOptions, Keyring, Row
 from gateway.ai.strategies import KeyStrategies, ModelStrategies
 from gateway.ai.universe import ProviderSettings, Sources
 from gateway.cel.template import compile_template
 from gateway.upstream.relay import RelayLimits
 
 if TYPE_CHECKING:
+    from gateway.ai.call import AiCall
     from gateway.ai.catalog import Catalog
     from gateway.ai.key_metrics import MetricsRegistry
     from gateway.cel.env import Environment
@@ -88,6 +89,11 @@ class AiParts:
     scope_of: Callable[[Exchange], Any]
     #: what key templates and strategies may name besides ``ai`` (AG-9)
     environment: Environment
+    #: checks gateway keys (AG-185 to AG-188)
+    authenticate: Callable[[AiCall], None] = refuse_gateway_keys
+    #: rows of AG-190 that come from the store, before and after the action's own keys
+    rows_before: Sequence[Row] = ()
+    rows_after: Sequence[Row] = ()
 
 
 class GatewayBuilder:
@@ -159,7 +165,12 @@ class GatewayBuilder:
         keyring = Keyring(
             universe.providers,
             parts.metrics,
-            KeyOptions(parts.installation_key, cooling=self._settings.key_cooldown),
+            KeyOptions(
+                parts.installation_key,
+                cooling=self._settings.key_cooldown,
+                rows_before=parts.rows_before,
+                rows_after=parts.rows_after,
+            ),
             compile_text=lambda text: compile_template(text, environment),
             scope_of=parts.scope_of,
             strategies=KeyStrategies.compile(key_strategies, key_environment(environment, self._random)),
@@ -175,4 +186,5 @@ class GatewayBuilder:
             instance_id=parts.instance_id,
             endpoint_id=endpoint_id,
             scope_of=parts.scope_of,
+            authenticate=parts.authenticate,
         )

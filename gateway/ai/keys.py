@@ -94,7 +94,7 @@ class KeyRequest:
 
 
 #: a row of AG-190: keys, or None if it does not apply; rows that are not exclusive may give an empty sequence
-Row = Callable[[Candidate, KeyRequest], Sequence[ProviderKey] | None]
+Row = Callable[["Keyring", Candidate, KeyRequest], Sequence[ProviderKey] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Keyring:
         now_s = self._registry.advance()
         if request.gateway_key is not None:
             for row in self._options.rows_before:
-                keys = row(candidate, request)
+                keys = row(self, candidate, request)
                 if keys is not None:
                     return self._listed(tuple(keys), (), now_s)
         order = prepared.order
@@ -194,7 +194,7 @@ class Keyring:
     ) -> KeyOrder:
         if request.gateway_key is not None:
             # account keys give way to managed ones, not to passthrough: each row's keys cool among themselves
-            rows = [row(candidate, request) for row in self._options.rows_after]
+            rows = [row(self, candidate, request) for row in self._options.rows_after]
             keys = [key for row_keys in rows if row_keys for key in self._cooled(tuple(row_keys), now_s)[0]]
             if keys:
                 return KeyOrder(_distinct(keys))

@@ -93,6 +93,9 @@ class SnapshotBuilder:
                 installation_key=parts.installation_key,
                 scope_of=lambda exchange: scope_of(exchange, parts.clock.now),
                 environment=policy_context(ACTIONS).environment(Phase.REQUEST),
+                authenticate=parts.keys.authenticate,
+                rows_before=(parts.keys.routed, parts.keys.attached),
+                rows_after=(parts.keys.account,),
             )
         return self._ai_parts
 
@@ -144,6 +147,7 @@ class SnapshotBuilder:
             stream_phase=phases.get(Phase.STREAM),
             connect_phase=phases.get(Phase.TCP),
             gateway=gateways.shared(entry.id) if builtin else None,
+            gateway_keys=entry.gateway_keys,
             metadata={"metadata": entry.metadata, "description": entry.description},
         )
 

@@ -7,7 +7,9 @@ an address that is not loopback their keys stay out, since the demo asks no call
 from __future__ import annotations
 
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.app.run import serve_process
@@ -15,6 +17,7 @@ from gateway.demo.banner import render_banner
 from gateway.demo.policy import render_policy
 from gateway.demo.server import DemoProvider
 from gateway.secrets.sources import MemorySource
+from gateway.settings.address import Listen
 from gateway.settings.model import PolicySource
 
 if TYPE_CHECKING:
@@ -49,6 +52,14 @@ async def serve_demo(settings: Settings, sink: LogSink) -> int:
     """Runs both until a signal ends them."""
     local = all(endpoint.listen is None or endpoint.listen.loopback for endpoint in settings.endpoints)
     keys = found_keys(settings) if local else {}
+    with tempfile.TemporaryDirectory(prefix="gateway-demo-") as data_dir:
+        # nothing of a trial stays behind, and a gateway that runs beside it is not disturbed
+        server = replace(settings.server, data_dir=Path(data_dir))
+        admin = replace(settings.admin, listen=Listen("127.0.0.1", 0))
+        return await _serve(replace(settings, server=server, admin=admin), sink, keys)
+
+
+async def _serve(settings: Settings, sink: LogSink, keys: dict[str, str]) -> int:
     async with DemoProvider() as provider:
         others = {name: f"${{secrets.get('{_VAULT}', '{name}')}}" for name in keys}
         text = render_policy(f"{provider.url}/v1", others=others)

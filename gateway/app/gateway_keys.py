@@ -1,4 +1,7 @@
-"""Gateway keys on the request path: who calls, and whether a key is required (AG-185 to AG-188)."""
+"""Gateway keys on the request path: who calls, whether a key is required, and which stored keys serve it.
+
+Sources: AG-185 to AG-188, and of AG-190 the rows that come from the store: routing rules, attached keys, the account's.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,23 @@ from typing import TYPE_CHECKING
 
 from gateway import errors
 from gateway.ai.credentials import sent_any_credential
+from gateway.ai.entities import KeySource
 from gateway.ai.reach import AccessScope
+from gateway.auth.scopes import StepKind
 from gateway.errors import failure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from gateway.ai.call import AiCall
+    from gateway.ai.entities import Candidate, ProviderKey
+    from gateway.ai.keys import KeyRequest, Keyring
+    from gateway.auth.access_keys import Identity
     from gateway.auth.last_used import LastUsed
-    from gateway.auth.scopes import KeyConfiguration
+    from gateway.auth.scopes import KeyConfiguration, RouteRule
     from gateway.clock import Clock
     from gateway.control.view import View
+    from gateway.secrets.stored_keys import StoredKey
 
 
 class GatewayKeys:
@@ -75,3 +86,59 @@ class GatewayKeys:
                 None if providers is None and models is None else AccessScope(providers, models)
             )
         return self._scopes[configuration]
+
+    # ---- rows of AG-190 -------------------------------------------------------------------------------------------
+
+    def routed(self, keyring: Keyring, candidate: Candidate, request: KeyRequest) -> Sequence[ProviderKey] | None:
+        """Rows 1 and 2: the first rule that matches, its steps in order; no match serves nothing (AG-203)."""
+        identity, view = _identity(request), self._view
+        configuration = (
+            view.access_keys.configuration_of(identity) if view is not None and identity is not None else None
+        )
+        if view is None or configuration is None or not configuration.rules:
+            return None
+        rule = next((rule for rule in configuration.rules if _matches(rule, candidate)), None)
+        if rule is None:
+            return ()
+        ids = [key_id for step in rule.steps if step.kind is StepKind.USER for key_id in step.key_ids]
+        stored = [key for key_id in ids if (key := view.provider_keys.get(key_id)) is not None]
+        return _built(keyring, candidate, stored, KeySource.ROUTED)
+
+    def attached(self, keyring: Keyring, candidate: Candidate, request: KeyRequest) -> Sequence[ProviderKey] | None:
+        """Row 3: keys attached to the gateway key replace the policy's."""
+        identity, view = _identity(request), self._view
+        if view is None or identity is None:
+            return None
+        stored = view.provider_keys.attached(identity.id, candidate.provider.id)
+        return _built(keyring, candidate, stored, KeySource.ATTACHED) if stored else None
+
+    def account(self, keyring: Keyring, candidate: Candidate, request: KeyRequest) -> Sequence[ProviderKey] | None:
+        """Row 5: the account's keys, newest first."""
+        view = self._view
+        if view is None:
+            return None
+        return _built(keyring, candidate, view.provider_keys.account(candidate.provider.id), KeySource.ACCOUNT)
+
+
+def _identity(request: KeyRequest) -> Identity | None:
+    identity: Identity | None = request.gateway_key  # type: ignore[assignment] # opaque below; set by authenticate
+    return identity
+
+
+def _built(
+    keyring: Keyring, candidate: Candidate, stored: Iterable[StoredKey], source: KeySource
+) -> Sequence[ProviderKey]:
+    return [keyring.key(candidate, key.value, source, key.id) for key in stored]
+
+
+def _matches(rule: RouteRule, candidate: Candidate) -> bool:
+    """AG-200: ``provider`` by id, alias or ``aigp_`` id; ``model`` as an entry of AG-94 that names the provider."""
+    provider = candidate.provider
+    names = {name.lower() for name in (provider.id, provider.stored_id, *provider.id_aliases) if name}
+    if rule.provider is not None and rule.provider not in names:
+        return False
+    if rule.model is None:
+        return True
+    model = candidate.name.lower()
+    authored = f"{candidate.author.lower()}/{model}"
+    return any(rule.model in (f"{name}:{model}", f"{name}:{authored}", f"{name}/{model}") for name in names)

@@ -13,15 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.control.bootstrap import build_plane, ensure_admin_key, open_installation
+from gateway.control.bootstrap import TOKEN_FILE, BootstrapError, build_plane, ensure_admin_key, open_installation
 from gateway.control.plane import ControlPlane, EndpointInfo, Reloaded, UrlFault
-from gateway.control.server import AdminServer
+from gateway.control.server import AdminServer, UnsafeListenError
 from gateway.control.upkeep import Upkeep
 from gateway.control.urls import base_url_fault
-from gateway.secrets.master_key import KeySource
+from gateway.secrets.crypto import SealError
+from gateway.secrets.master_key import KeySource, MasterKeyError
 from gateway.secrets.table import StoredSecrets
-from gateway.store.db import StoreUnavailable
-from gateway.store.lock import DirectoryLock
+from gateway.store.db import StoreMismatchError, StoreUnavailable
+from gateway.store.lock import DirectoryInUseError, DirectoryLock
 
 if TYPE_CHECKING:
     from gateway.ai.catalog import Catalog
@@ -35,8 +36,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway")
 
 
+class ManagementError(Exception):
+    """The management side cannot start; the text is for the operator."""
+
+
 class LiveSecrets:
-    """The store's vaults as a source of the secret table; a published change is seen by the next evaluation (TP-605)."""
+    """The store's vaults as a source of the secret table; the next evaluation sees a published change (TP-605)."""
 
     def __init__(self) -> None:
         self.current = StoredSecrets()
@@ -58,11 +63,11 @@ class LiveSecrets:
 class Management:
     """One control plane with its listener. Also its ``Surroundings`` and its ``Publisher``."""
 
-    def __init__(self, settings: Settings, clock: Clock, catalog: Catalog, keys: GatewayKeys) -> None:
+    def __init__(self, settings: Settings, clock: Clock, catalog: Catalog) -> None:
         self._settings = settings
         self._clock = clock
         self._catalog = catalog
-        self._keys = keys
+        self._keys: GatewayKeys | None = None
         self._process: Process | None = None
         self._lock: DirectoryLock | None = None
         self._plane: ControlPlane | None = None
@@ -72,27 +77,46 @@ class Management:
 
     # ---- life -----------------------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Opens or makes the installation; blocks. Raises what the operator has to mend (CP-101, CP-105)."""
+    async def open(self, keys: GatewayKeys) -> None:
+        """Opens or makes the installation; raises ManagementError, which says what to mend (CP-101, CP-105)."""
+        self._keys = keys
+        try:
+            token = await asyncio.to_thread(self._open)
+        except (
+            BootstrapError,
+            DirectoryInUseError,
+            MasterKeyError,
+            SealError,
+            StoreMismatchError,
+            StoreUnavailable,
+        ) as error:
+            raise ManagementError(str(error)) from None
+        assert self._plane is not None
+        keys.last_used = self._plane.last_used
+        self._take(self._plane.view)
+        if token is not None and sys.stderr.isatty():
+            where = self._settings.server.data_dir / TOKEN_FILE
+            sys.stderr.write(f"admin key (shown once, also in {where}): {token}\n")
+
+    def _open(self) -> str | None:
         settings = self._settings
         data_dir: Path = settings.server.data_dir
         self._lock = DirectoryLock(data_dir)
         environment = settings.environment
         source = KeySource(data_dir, environment.get("GATEWAY_MASTER_KEY"), settings.security.master_key_file)
-        installation = open_installation(source, self._clock)
-        self._plane = plane = build_plane(installation, self._clock, self, self)
-        token = ensure_admin_key(plane, data_dir, environment.get("GATEWAY_BOOTSTRAP_API_KEY"))
-        if token is not None and sys.stderr.isatty():
-            print(f"admin key (shown once, also in {data_dir}/admin-token): {token}", file=sys.stderr)
-        self._take(plane.view)
+        self._plane = build_plane(open_installation(source, self._clock), self._clock, self, self)
+        return ensure_admin_key(self._plane, data_dir, environment.get("GATEWAY_BOOTSTRAP_API_KEY"))
 
     async def start(self, process: Process) -> None:
         """Listens. ``process`` is what readiness and reloads are about."""
         assert self._plane is not None
         self._process = process
         self._upkeep = Upkeep(self._plane, retention_s=self._settings.usage.retention_s)
-        self.server = AdminServer(self._plane, self._settings.admin)
-        await self.server.start()
+        try:
+            self.server = AdminServer(self._plane, self._settings.admin)
+            await self.server.start()
+        except UnsafeListenError as error:
+            raise ManagementError(str(error)) from None
         log.info("management listens on %s", self.server.listen)
 
     async def run(self) -> None:
@@ -123,7 +147,8 @@ class Management:
 
     def _take(self, view: View) -> None:
         self.secrets.current = view.secrets
-        self._keys.publish(view)
+        if self._keys is not None:
+            self._keys.publish(view)
 
     # ---- control.plane.Surroundings -------------------------------------------------------------------------------
 

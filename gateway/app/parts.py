@@ -16,6 +16,7 @@ import aiohttp
 from gateway.ai.inbound import parse_head
 from gateway.ai.key_metrics import MetricsRegistry
 from gateway.ai.providers import is_refused_address
+from gateway.app.gateway_keys import GatewayKeys
 from gateway.clock import Clock, SystemClock
 from gateway.policy.action import RuntimeRegistry
 from gateway.upstream.pool import Pool, PoolOptions
@@ -82,6 +83,8 @@ class Parts:
     #: makes key ids that mean nothing elsewhere (AG-120)
     installation_key: bytes
     tasks: Tasks = field(repr=False)
+    #: gateway keys; knows none until the management side publishes its view
+    keys: GatewayKeys
 
     async def close(self) -> None:
         """Ends upstream connections."""
@@ -129,4 +132,5 @@ def build_parts(settings: Settings, *, secrets: SecretTable, installation_key: b
         instance_id=os.urandom(8).hex(),
         installation_key=installation_key,
         tasks=tasks,
+        keys=GatewayKeys(clock),
     )

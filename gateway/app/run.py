@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from gateway.ai.catalog import load_shipped
 from gateway.app.build import SnapshotBuilder
+from gateway.app.management import Management, ManagementError
 from gateway.app.masking import Masking
 from gateway.app.parts import Parts, Tasks, build_parts
 from gateway.app.process import ConfigurationError, Process, ProcessOptions
@@ -76,6 +78,9 @@ def _with_log(settings: Settings, work: Callable[[LogSink], Awaitable[int]]) -> 
             for problem in problems:
                 sink.write_now(f"{problem}\n".encode())
         return USAGE
+    except ManagementError as error:
+        sink.write_now(f"gateway: {error}\n".encode())
+        return USAGE
     finally:
         logging.getLogger().removeHandler(handler)
         sink.close()
@@ -91,12 +96,12 @@ async def serve_process(
     """One process from start to drained. ``sources`` are asked for secrets before those of SV-12."""
     terminal = sys.stderr.isatty()
     as_json = json_chosen(settings.log.format, terminal=terminal)
-    refused: ConfigurationError | None = None
+    refused: ConfigurationError | ManagementError | None = None
     async with asyncio.TaskGroup() as group:
         tasks = Tasks(group)
-        parts = await _parts(settings, tasks, sources)
+        management = Management(settings, SystemClock(), await asyncio.to_thread(load_shipped))
+        parts = await _parts(settings, tasks, [*sources, management.secrets])
         masking = Masking(sink, parts.secrets, settings)
-        tasks.start(keep_fresh(parts.secrets, changed=masking.renew))
         options = ProcessOptions(
             settings=settings,
             load=lambda: load_settings(settings.flags, settings.environment, watch=settings.watch),
@@ -106,10 +111,16 @@ async def serve_process(
             started=started,
         )
         try:
-            await Process(parts, options).run()
-        except ConfigurationError as error:
+            await management.open(parts.keys)
+            process = Process(parts, options)
+            await management.start(process)
+            tasks.start(management.run())
+            tasks.start(keep_fresh(parts.secrets, changed=masking.renew))
+            await process.run()
+        except (ConfigurationError, ManagementError) as error:
             refused = error
         finally:
+            await management.stop()
             tasks.cancel()
             await parts.close()
     if refused is not None:  # raised here: the group would wrap it

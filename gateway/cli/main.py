@@ -16,6 +16,8 @@ from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING
 
 from gateway import __version__
+from gateway.cli.admin_commands import add_admin_commands
+from gateway.cli.api_commands import add_api_commands
 
 if TYPE_CHECKING:
     from gateway.problems import Problems
@@ -67,6 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_demo(commands)
     _add_policy(commands)
+    add_api_commands(commands)
+    add_admin_commands(commands)
     command = commands.add_parser("version", help="version, Python, uvloop, aiohttp")
     command.set_defaults(command=_version)
     return parser
