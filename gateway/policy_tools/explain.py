@@ -102,10 +102,7 @@ async def _explained(parts: OfflineParts, recorder: Recorder, limits: WatchedLim
     secrets = gateway.secrets
     assert isinstance(secrets, LenientSecrets)
     shown = _document(last, recorder, gateway.transport.sent)
-    notes = [
-        f"secret '{name}' is not known here: a made-up value stands in; a gateway without it would answer 500"
-        for name in secrets.missing
-    ]
+    notes = [f"secret '{name}' is not known here: a made-up value stands in for it" for name in secrets.missing]
     masked: Explanation = _mask(parts.policy, secrets, last).hide({"notes": notes, **shown})
     return masked
 

@@ -81,11 +81,13 @@ class PlainLens:
     def inputs(self, action: ActionConfig, phase: Phase, scope: Any) -> list[tuple[str, list[Valued]]]:
         """The expressions in an action's configuration, as they are now."""
         found = []
+        chance = self._random.getstate()
         for path, entry in _entries(action.config, ""):
             if isinstance(entry, Expression):
                 found.append((path, self._field(entry, phase, scope)))
             elif entry.literal is None:
                 found.append((path, [_evaluated(entry, scope.exchange)]))
+                self._random.setstate(chance)
         return found
 
     def state(self, exchange: Exchange) -> Any:

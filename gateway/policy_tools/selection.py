@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.ai.entities import KeySource
+from gateway.secrets.secret import MASK
 
 if TYPE_CHECKING:
     from gateway.ai.call import AiCall
@@ -53,7 +54,10 @@ def _candidate(call: AiCall, candidate: Candidate, order: KeyOrder | None) -> di
 def _key(key: ProviderKey) -> str:
     if key.source is KeySource.NONE:
         return "none"
-    return "the caller's own" if key.source is KeySource.PASSTHROUGH else key.value.trimmed()
+    if key.source is KeySource.PASSTHROUGH:
+        return "the caller's own"
+    trimmed = key.value.trimmed()
+    return trimmed if trimmed != MASK else f"{trimmed} {key.id}"  # short keys look alike, their ids do not
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
