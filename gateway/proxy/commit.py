@@ -2,13 +2,14 @@
 
 Two ways. Where no response rule looks at the answer, the head's lines go on as bytes (``head.block``), which is
 the fast path. Where one does, the head becomes a HeaderMap that the rules may change, and is written from that.
+The same holds for bodies: ``Relay`` passes them on, ``ShapedRelay`` lets rules change them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway import errors
 from gateway.ai.inbound import header_block
@@ -16,23 +17,26 @@ from gateway.errors import failure
 from gateway.exchange import ResponseHead
 from gateway.policy.action import CloseConnection, Refuse, Respond
 from gateway.policy.engine import run_phase
+from gateway.policy.transform import TransformChain
 from gateway.proxy import respond
+from gateway.proxy.bodies import BodyReader, stream_rules, transformed, whole_stream
 from gateway.upstream.framing import Framing
 from gateway.upstream.relay import Ending, Relay, RelayPlan
+from gateway.upstream.shaped import ShapedRelay
 
 if TYPE_CHECKING:
-    from gateway.ai.answer import Answer
     from gateway.exchange import Exchange
+    from gateway.proxy.bodies import HeldAnswer
     from gateway.proxy.downstream import Downstream
 
 _CLIENT_GONE = 499
 
 
-async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Answer) -> None:
+async def commit_forward(exchange: Exchange, downstream: Downstream, answer: HeldAnswer) -> None:
     """Runs the response phase, then sends the answer; returns when its last byte was handed over."""
     if exchange.endpoint.response_phase is None:
         headers = answer.header_block(exchange)
-        status, body = answer.status, None
+        status, body, transforms = answer.status, None, None
     else:
         try:
             head = await _through_rules(exchange, answer)
@@ -40,7 +44,7 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Ans
             answer.abandon()
             raise
         headers = header_block(head.headers)
-        status, body = head.status, head.body
+        status, body, transforms = head.status, head.body, head.transforms
     if downstream.transport is None:
         answer.abandon()
         exchange.status = _CLIENT_GONE
@@ -52,16 +56,22 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Ans
         answer.abandon()
     elif answer.is_complete:
         body = answer.take_body()
+        rules = stream_rules(exchange) if answer.event_stream else None
+        if rules is not None:
+            body = whole_stream(rules, exchange, answer.codec, body)
     if body is not None:
+        if transforms:
+            body = await transformed(transforms, body)
         _send_whole(exchange, downstream, status, headers, body)
         answer.settle(exchange, Ending.COMPLETE)
         return
-    await _relay(exchange, downstream, answer, respond.status_line(status) + headers)
+    await _relay(exchange, downstream, answer, respond.status_line(status) + headers, transforms)
 
 
-async def _through_rules(exchange: Exchange, answer: Answer) -> ResponseHead:
+async def _through_rules(exchange: Exchange, answer: HeldAnswer) -> ResponseHead:
     """``on_http_response`` over the answer's head (TP-45); what it answers itself replaces everything (TP-221)."""
     head = exchange.response = ResponseHead(answer.status, answer.header_map(exchange))
+    head.read = BodyReader(answer, head)
     phase = exchange.endpoint.response_phase
     outcome = run_phase(phase, exchange)
     if inspect.isawaitable(outcome):
@@ -84,9 +94,11 @@ def _send_whole(exchange: Exchange, downstream: Downstream, status: int, headers
     )
 
 
-async def _relay(exchange: Exchange, downstream: Downstream, answer: Answer, head: bytes) -> None:
+async def _relay(
+    exchange: Exchange, downstream: Downstream, answer: HeldAnswer, head: bytes, transforms: list[Any] | None
+) -> None:
     loop = asyncio.get_running_loop()
-    chunked, framing = _client_framing(exchange, answer)
+    chunked, framing = _client_framing(exchange, answer, changed=bool(transforms))
     if not exchange.keep_alive:
         framing += b"connection: close\r\n"
     done: asyncio.Future[Ending] = loop.create_future()
@@ -95,7 +107,17 @@ async def _relay(exchange: Exchange, downstream: Downstream, answer: Answer, hea
         strip_usage=answer.strip_usage, errors=_stream_error,
     )  # fmt: skip
     assert downstream.transport is not None
-    relay = Relay(loop, downstream.transport, plan, lambda ending: None if done.done() else done.set_result(ending))
+
+    def ended(ending: Ending) -> None:
+        if not done.done():
+            done.set_result(ending)
+
+    rules = stream_rules(exchange) if answer.event_stream else None
+    if rules is None and not transforms:
+        relay = Relay(loop, downstream.transport, plan, ended)
+    else:
+        transform = TransformChain(transforms) if transforms else None
+        relay = ShapedRelay(loop, downstream.transport, plan, ended, rules=rules, transform=transform)
     exchange.streaming = answer.event_stream
     downstream.relay = relay
     if downstream.writing_paused:
@@ -116,18 +138,20 @@ async def _relay(exchange: Exchange, downstream: Downstream, answer: Answer, hea
     elif ending is not Ending.COMPLETE:
         exchange.keep_alive = False
         code, _ = _stream_error(ending)
-        exchange.error = failure(errors.TABLE[code])
+        refused = relay.refused if isinstance(relay, ShapedRelay) else None
+        exchange.error = refused or failure(errors.TABLE[code])
     answer.settle(exchange, ending, relay)
 
 
-def _client_framing(exchange: Exchange, answer: Answer) -> tuple[bool, bytes]:
+def _client_framing(exchange: Exchange, answer: HeldAnswer, *, changed: bool) -> tuple[bool, bytes]:
     """(chunked?, header line): an HTTP/1.0 client gets plain bytes until the connection closes."""
     if exchange.http_version != "HTTP/1.1":
         exchange.keep_alive = False
         return False, b""
     held = answer.held
     length = held.head.content_length if held.head is not None else None
-    if held.framing is Framing.SIZED and length is not None and not answer.event_stream and not answer.decoded:
+    kept = not (answer.event_stream or answer.decoded or changed)
+    if kept and held.framing is Framing.SIZED and length is not None:
         return False, b"content-length: %d\r\n" % length
     return True, b"transfer-encoding: chunked\r\n"
 

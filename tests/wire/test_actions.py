@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -22,7 +25,20 @@ from gateway.settings.environment import Environment
 from gateway.settings.model import IpPolicySettings, IpRule, PolicySource, SecretsSettings, Settings
 from gateway.upstream.fetch import Fetcher
 from tests.wire.running import RunningGateway, ai_policy, read_answer, request_bytes, settings_for
-from tests.wire.serving import connect, until
+from tests.wire.serving import KEY, chat_body, connect, provider_entry, until
+from tests.wire.upstreams import (
+    LAST_CHUNK,
+    SSE_HEAD,
+    Move,
+    ScriptedUpstream,
+    events,
+    json_answer,
+    request,
+    reset,
+    send,
+    told,
+)
+from tests.wire.upstreams import until as wait_for
 
 ANSWER = """
   - actions:
@@ -239,3 +255,219 @@ async def test_an_endpoint_alone_on_its_listener_takes_any_host() -> None:
     named = replace(endpoint, url=PublicUrl("http", "only.test", 80), has_url=True)
     async with RunningGateway(replace(settings_for(None), endpoints=(named,))) as gateway:
         assert (await ask(gateway))[0] == 200
+
+
+# ---- bodies of answers ----------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def in_front_of(*script: Move, after: str) -> AsyncIterator[RunningGateway]:
+    """A gateway whose provider plays a script; ``after``: the policy's other phases."""
+    async with ScriptedUpstream([request(), *script]) as upstream:
+        policy = ai_policy([provider_entry(f"{upstream.url}/v1", KEY)]) + after
+        async with RunningGateway(settings_for(policy)) as gateway:
+            yield gateway
+
+
+async def chat(gateway: RunningGateway, *, stream: bool = False, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """One chat request over a connection of its own."""
+    reader, writer = await connect(gateway)
+    writer.write(request_bytes("/v1/chat/completions", chat_body(stream=stream), **headers))
+    try:
+        return await read_answer(reader)
+    finally:
+        writer.close()
+
+
+def answer_of(text: str) -> bytes:
+    message = {"role": "assistant", "content": text}
+    usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    return json.dumps({"object": "chat.completion", "choices": [{"message": message}], "usage": usage}).encode()
+
+
+REPLACE = """
+on_http_response:
+  - actions:
+      - type: response-body-find-replace
+        config: {replacements: [{from: "4111-[0-9]+", to: "####"}]}
+"""
+COMPRESS = "on_http_response:\n  - actions: [{type: compress-response}]\n"
+#: more than is held before commit
+LONG_BYTES = 5 << 20
+
+
+@pytest.mark.parametrize("length", [10, LONG_BYTES])
+async def test_find_replace_reads_an_upstream_answer_that_is_held(length: int) -> None:
+    """TP-440: complete before commit, and longer than what is held; usage is read from what the upstream sent."""
+    body = answer_of("card 4111-2222 " + "x" * length)
+    async with in_front_of(json_answer(body), after=REPLACE) as gateway:
+        status, headers, changed = await chat(gateway)
+        assert status == 200
+        assert changed == body.replace(b"4111-2222", b"####")
+        assert int(headers["content-length"]) == len(changed)
+        attempt = gateway.records[0].attempts[0]
+        assert (attempt.usage.input, attempt.usage.output) == (5, 7)
+
+
+async def test_find_replace_fails_closed_when_the_rest_does_not_come() -> None:
+    """TP-56: the answer is replaced by the error."""
+    body = answer_of("x" * LONG_BYTES)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with in_front_of(send(head + body[: LONG_BYTES - 100]), reset(), after=REPLACE) as gateway:
+        status, headers, shown = await chat(gateway)
+        assert (status, headers["ngrok-error-code"]) == (502, "ERR_NGROK_3800")
+        assert b"xxxx" not in shown
+
+
+async def test_find_replace_refuses_more_than_its_limit() -> None:
+    """TP-441."""
+    body = answer_of("4111-2222 " + "x" * LONG_BYTES)
+    async with ScriptedUpstream([request(), json_answer(body)]) as upstream:
+        settings = settings_for(ai_policy([provider_entry(f"{upstream.url}/v1", KEY)]) + REPLACE)
+        settings = replace(settings, policy=replace(settings.policy, max_buffered_body_bytes=LONG_BYTES))
+        async with RunningGateway(settings) as gateway:
+            status, headers, _ = await chat(gateway)
+            assert (status, headers["ngrok-error-code"]) == (500, "ERR_NGROK_3903")
+
+
+@pytest.mark.parametrize("length", [10, LONG_BYTES])
+async def test_answers_are_compressed_on_their_way(length: int) -> None:
+    """TP-530: whole, and while they are relayed."""
+    body = answer_of("x" * length)
+    async with in_front_of(json_answer(body), after=COMPRESS) as gateway:
+        status, headers, compressed = await chat(gateway, accept_encoding="gzip")
+        assert (status, headers["content-encoding"]) == (200, "gzip")
+        assert zlib.decompress(compressed, 31) == body
+        assert ("content-length" in headers) is (length < LONG_BYTES)
+        assert gateway.records[0].attempts[0].usage.output == 7
+
+
+async def test_a_compressed_stream_can_be_read_event_by_event() -> None:
+    """TP-530, AG-260: and the error event of a broken one is readable, too (AG-172)."""
+    more = asyncio.Event()
+    script = (send(SSE_HEAD + events('{"choices":[]}')), wait_for(more), reset())
+    async with in_front_of(*script, after=COMPRESS) as gateway:
+        reader, writer = await connect(gateway)
+        writer.write(request_bytes("/v1/chat/completions", chat_body(stream=True), accept_encoding="gzip"))
+        assert b"content-encoding: gzip" in await reader.readuntil(b"\r\n\r\n")
+        machine = zlib.decompressobj(31)
+        seen = machine.decompress(await next_chunk(reader))
+        assert seen == b'data: {"choices":[]}\n\n'
+        more.set()
+        while part := await next_chunk(reader):
+            seen += machine.decompress(part)
+        assert machine.eof
+        assert b"ERR_NGROK_3800" in seen
+        writer.close()
+
+
+async def next_chunk(reader: asyncio.StreamReader) -> bytes:
+    """The payload of one chunk frame; b"" for the last."""
+    size = int(await reader.readline(), 16)
+    return (await reader.readexactly(size + 2))[:-2]
+
+
+# ---- on_event_stream_message ----------------------------------------------------------------------------------------
+
+
+HIDE = """
+on_event_stream_message:
+  - actions:
+      - type: sse-find-replace
+        config: {replacements: [{from: secret, to: "***"}, {from: "DONE", to: "OVER"}]}
+"""
+#: fails at the message with the word in it
+FAILING = """
+on_event_stream_message:
+  - expressions: ["sse.data.contains('poison') && 1 / (sse.index - sse.index) > 0"]
+    actions: [{type: sse-find-replace, config: {replacements: [{from: a, to: b}]}}]
+"""
+
+
+def delta(text: str) -> str:
+    return json.dumps({"choices": [{"delta": {"content": text}}]})
+
+
+async def test_messages_are_changed_while_they_stream() -> None:
+    """TP-445, AG-266: each leaves before the next comes; the end mark may be changed, too."""
+    more = asyncio.Event()
+    script = (
+        send(SSE_HEAD + events(delta("a secret"))),
+        wait_for(more),
+        send(events(delta("another secret"), "[DONE]") + LAST_CHUNK, size=7),
+    )
+    async with in_front_of(*script, after=HIDE) as gateway:
+        reader, writer = await connect(gateway)
+        writer.write(request_bytes("/v1/chat/completions", chat_body(stream=True)))
+        await reader.readuntil(b"\r\n\r\n")
+        assert await next_chunk(reader) == f"data: {delta('a ***')}\n\n".encode()
+        more.set()
+        rest = b""
+        while part := await next_chunk(reader):
+            rest += part
+        assert rest == f"data: {delta('another ***')}\n\ndata: [OVER]\n\n".encode()
+        writer.close()
+        await until(lambda: gateway.records)
+        assert gateway.records[0].error is None
+
+
+async def test_a_stream_that_is_complete_before_commit_meets_the_rules() -> None:
+    """TP-445: the fast way for whole answers is no way around them."""
+    whole = SSE_HEAD + events(delta("a secret"), "[DONE]") + LAST_CHUNK
+    async with in_front_of(send(whole), after=HIDE) as gateway:
+        _, _, body = await chat(gateway, stream=True)
+        assert body == f"data: {delta('a ***')}\n\ndata: [OVER]\n\n".encode()
+
+
+async def test_the_end_mark_is_known_before_rules_change_it() -> None:
+    """AG-172: behind the mark a reset ends the stream cleanly."""
+    first = asyncio.Event()
+    script = (send(SSE_HEAD + events(delta("a"))), wait_for(first), send(events("[DONE]")), reset())
+    async with in_front_of(*script, after=HIDE) as gateway:
+        reader, writer = await connect(gateway)
+        writer.write(request_bytes("/v1/chat/completions", chat_body(stream=True)))
+        await reader.readuntil(b"\r\n\r\n")
+        seen = await next_chunk(reader)
+        first.set()
+        while part := await next_chunk(reader):
+            seen += part
+        assert seen.endswith(b"data: [OVER]\n\n")
+        assert b"error" not in seen
+        writer.close()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_rule_that_fails_ends_the_stream_with_an_error_event(first: bool, at_once: bool) -> None:
+    """TP-56: before the first message and behind it, in a stream that comes piece by piece or at once."""
+    texts = ["poison", "more"] if first else ["fine", "poison", "more"]
+    body = events(*map(delta, texts), "[DONE]") + LAST_CHUNK
+    script = [send(SSE_HEAD + body)] if at_once else [send(SSE_HEAD), send(body, size=40)]
+    async with in_front_of(*script, after=FAILING) as gateway:
+        reader, writer = await connect(gateway)
+        writer.write(request_bytes("/v1/chat/completions", chat_body(stream=True)))
+        status, _, seen = await read_answer(reader)
+        assert status == 200
+        assert (b"fine" in seen) is not first
+        assert b"poison" not in seen
+        assert b"more" not in seen
+        assert b"DONE" not in seen
+        assert seen.count(b'"error"') == 1
+        assert b"ERR_NGROK_22" in seen
+        assert await reader.read() == b""  # closed
+        writer.close()
+        await until(lambda: gateway.records)
+        error = gateway.records[0].error
+        assert error is not None
+        assert error.status == 500
+
+
+async def test_streams_are_compressed_behind_their_rules() -> None:
+    """Both phases at one stream."""
+    whole = SSE_HEAD + events(delta("a secret"), "[DONE]") + LAST_CHUNK
+    gate = asyncio.Event()
+    for script in ((send(whole),), (send(whole[:-20]), told(gate), send(whole[-20:]))):
+        async with in_front_of(*script, after=COMPRESS + HIDE) as gateway:
+            _, headers, body = await chat(gateway, stream=True, accept_encoding="gzip")
+            assert headers["content-encoding"] == "gzip"
+            assert zlib.decompress(body, 31) == f"data: {delta('a ***')}\n\ndata: [OVER]\n\n".encode()
