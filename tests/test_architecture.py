@@ -38,34 +38,29 @@ TESTED_THROUGH = {
     "gateway/ai/result.py": "tests/wire/test_failover.py",
     "gateway/app/build.py": "tests/wire/test_failover.py",
     "gateway/app/demo.py": "tests/test_docs.py",
+    "gateway/app/gateway_keys.py": "tests/e2e/test_management.py",
+    "gateway/app/management.py": "tests/e2e/test_management.py",
+    "gateway/app/masking.py": "tests/wire/test_actions.py",
     "gateway/app/notify.py": "tests/wire/test_failover.py",
-    "gateway/app/run.py": "tests/test_docs.py",
     "gateway/policy/body.py": "tests/unit/actions/test_request_body_find_replace.py",
-    "gateway/policy_tools/cases.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/compare.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/documents.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/explain.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/lens.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/masks.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/offline.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/parts.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/played.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/render.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/selection.py": "tests/unit/cli/test_policy.py",
-    "gateway/policy_tools/trace.py": "tests/unit/cli/test_policy.py",
     "gateway/proxy/accept.py": "tests/wire/test_relay.py",
+    "gateway/proxy/bodies.py": "tests/wire/test_actions.py",
     "gateway/proxy/commit.py": "tests/wire/test_relay.py",
-    "gateway/proxy/downstream.py": "tests/wire/test_relay.py",
+    "gateway/proxy/connecting.py": "tests/wire/test_actions.py",
     "gateway/proxy/handler.py": "tests/wire/test_relay.py",
     "gateway/proxy/respond.py": "tests/wire/test_relay.py",
     "gateway/proxy/server.py": "tests/wire/test_relay.py",
     "gateway/snapshot.py": "tests/wire/test_relay.py",
     "gateway/upstream/blocks.py": "tests/wire/test_relay.py",
     "gateway/upstream/codec.py": "tests/wire/test_relay.py",
+    "gateway/upstream/collect.py": "tests/wire/test_actions.py",
     "gateway/upstream/framing.py": "tests/wire/test_relay.py",
     "gateway/upstream/pool.py": "tests/wire/test_relay.py",
+    "gateway/upstream/shaped.py": "tests/wire/test_actions.py",
     "gateway/upstream/transport.py": "tests/wire/test_relay.py",
 }
+#: how tests start the program
+STARTED = '"-m", "gateway"'
 BANNED_NAMES = {"manager", "helper", "helpers", "util", "utils", "common", "base", "misc", "data", "ctx"}
 BANNED_TEXT = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError|pragma: no cover|pytest\.mark\.skip\(\)")
 
@@ -156,7 +151,7 @@ def _mirror(name: str) -> Path:
 
 
 def _reaches(test: Path, name: str) -> bool:
-    """Whether running this test file imports the module, through whatever it imports."""
+    """Whether running this test file imports the module, through whatever it imports or as a program that it starts."""
     return test.exists() and _module(ROOT / name) in _reached(test)
 
 
@@ -164,7 +159,7 @@ def _reaches(test: Path, name: str) -> bool:
 def _reached(test: Path) -> frozenset[str]:
     paths = {_module(path): path for path in (*MODULES, *TESTS)}
     found: set[str] = set()
-    waiting = _imports(test)
+    waiting = {*_imports(test), *(["gateway.__main__"] if STARTED in test.read_text() else [])}
     while waiting:
         name = waiting.pop()
         found.add(name)

@@ -67,7 +67,7 @@ def with_policy(settings: Settings, text: str) -> Settings:
 async def ask(gateway: Any, path: str = "/x", **headers: str) -> tuple[int, dict[str, str], bytes]:
     """One request over a connection of its own."""
     reader, writer = await connect(gateway)
-    writer.write(request_bytes(path, method="GET", **headers))
+    writer.write(request_bytes(path, None, "GET", **headers))
     try:
         return await read_answer(reader)
     finally:
