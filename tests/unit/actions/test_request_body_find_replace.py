@@ -105,7 +105,7 @@ def test_compressed_bodies_are_passed_on_decoded_tp442(coding: str, encode: obje
 
 
 @pytest.mark.parametrize(
-    ("coding", "body"), [("compress", b"x"), ("gzip", b"no gzip"), ("gzip", gzip.compress(b"x")[:-4])]
+    ("coding", "body"), [("compress", b"x"), ("gzip", b"no gzip"), ("gzip", gzip.compress(b"x", mtime=0)[:-4])]
 )
 def test_other_codings_fail_closed_tp442(coding: str, body: bytes) -> None:
     policies = Policies()
