@@ -9,13 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from gateway.ai.gateway import AiGateway
+    from gateway.exchange import Exchange
+    from gateway.policy.action import Outcome
     from gateway.policy.compile import CompiledPhase
     from gateway.secrets.sources import SecretTable
     from gateway.settings import Settings
+
+
+class Upstream(Protocol):
+    """Where an endpoint's unhandled requests go (``proxy.forward.Forwarder``)."""
+
+    async def send(self, exchange: Exchange) -> Outcome:
+        """The answer, held before commit; raises GatewayError if there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,8 @@ class Endpoint:
     response_phase: CompiledPhase | None = None
     stream_phase: CompiledPhase | None = None
     connect_phase: CompiledPhase | None = None
+    #: TP-50 (1): comes before the next
+    upstream: Upstream | None = None
     #: handler of requests that the policy leaves (TP-50 (2)); None: 404
     gateway: AiGateway | None = None
     #: auto, required or optional (AG-187)

@@ -17,7 +17,9 @@ from gateway.policy.model import Phase, Policy
 from gateway.policy.options import PolicyOptions
 from gateway.policy.variables import scope_of
 from gateway.problems import Problems
+from gateway.proxy.forward import Forwarder, ForwardParts
 from gateway.snapshot import Endpoint, Snapshot
+from gateway.upstream.relay import RelayLimits
 
 if TYPE_CHECKING:
     from gateway.app.parts import Parts
@@ -53,6 +55,7 @@ class SnapshotBuilder:
         #: secrets that it holds as plain text, for the log filter
         self.inline_secrets: set[str] = set()
         self._ai_parts: AiParts | None = None
+        self._forwarding: ForwardParts | None = None
 
     def build(self, settings: Settings, addresses: Mapping[str, Listen]) -> tuple[Snapshot | None, list[Problems]]:
         """The snapshot, or None, and what there is to say. Reads files and compiles: runs in a thread.
@@ -60,6 +63,7 @@ class SnapshotBuilder:
         ``addresses``: listener as configured → real address.
         """
         draft = Draft()
+        self._forwarding = forward_parts(self._parts, settings)
         gateways = GatewayBuilder(self._gateway_parts(), settings.ai)
         for entry in settings.endpoints:
             self._endpoint(entry, settings, gateways, draft, addresses)
@@ -146,10 +150,17 @@ class SnapshotBuilder:
             response_phase=phases.get(Phase.RESPONSE),
             stream_phase=phases.get(Phase.STREAM),
             connect_phase=phases.get(Phase.TCP),
+            upstream=self._upstream(entry),
             gateway=gateways.shared(entry.id) if builtin else None,
             gateway_keys=entry.gateway_keys,
             metadata={"metadata": entry.metadata, "description": entry.description},
         )
+
+    def _upstream(self, entry: EndpointSettings) -> Forwarder | None:
+        """TP-50 (1)."""
+        if entry.upstream_url is None or self._forwarding is None:
+            return None
+        return Forwarder(entry.upstream_url, self._forwarding)
 
     def _options(self, entry: EndpointSettings, settings: Settings) -> PolicyOptions:
         policy = settings.policy
@@ -182,6 +193,24 @@ class SnapshotBuilder:
             allow_http_hosts=settings.ai.allow_http_hosts,
             admin_listeners=((settings.admin.listen.host, settings.admin.listen.port),),
         )
+
+
+def forward_parts(parts: Parts, settings: Settings) -> ForwardParts:
+    """How requests go on to endpoints' own upstreams: with the limits of AG appendix A, as far as they apply."""
+    limits = RelayLimits(
+        idle_s=settings.ai.stream_idle_timeout_s,
+        progress_s=0.0,
+        client_write_s=settings.ai.client_write_timeout_s,
+        keepalive_s=0.0,
+    )
+    return ForwardParts(
+        transport=parts.plain_transport,
+        head_transport=parts.head_transport,
+        clock=parts.clock,
+        limits=limits,
+        timeout_s=settings.ai.stream_idle_timeout_s,
+        max_body_bytes=settings.policy.max_buffered_body_bytes,
+    )
 
 
 def _unreachable_phases(draft: Draft) -> Problems:

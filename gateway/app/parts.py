@@ -19,6 +19,7 @@ from gateway.ai.providers import is_refused_address
 from gateway.app.gateway_keys import GatewayKeys
 from gateway.clock import Clock, SystemClock
 from gateway.policy.action import RuntimeRegistry
+from gateway.upstream.plain import parse_plain_head
 from gateway.upstream.pool import Pool, PoolOptions
 from gateway.upstream.session import RoutedTransport, SessionTransport, build_session
 from gateway.upstream.transport import PoolTransport, Transport
@@ -76,6 +77,10 @@ class Parts:
     pool: Pool
     session: aiohttp.ClientSession
     transport: Transport
+    #: to services that are no model providers (TP-50 (1)); ``head_transport`` for HEAD
+    plain_pool: Pool
+    plain_transport: Transport
+    head_transport: Transport
     secrets: SecretTable
     next_id: Callable[[], str]
     #: names this process in ``x-ai-gateway-hop`` (AG-56)
@@ -89,6 +94,7 @@ class Parts:
     async def close(self) -> None:
         """Ends upstream connections."""
         self.pool.close()
+        self.plain_pool.close()
         await self.session.close()
 
 
@@ -118,15 +124,22 @@ def build_parts(settings: Settings, *, secrets: SecretTable, installation_key: b
     def proxy_for(origin: Origin) -> str | None:
         return settings.environment.proxy_for(origin.scheme, origin.host)
 
-    direct = PoolTransport(pool, loop)
-    proxied = SessionTransport(session, tasks.spawn, parse_head, proxy_for)
+    plain_pool = Pool(loop=loop, clock=clock, parse_head=parse_plain_head, options=pool.options)
+    plain_session = SessionTransport(session, tasks.spawn, parse_plain_head, proxy_for)
+
+    def routed(direct: Transport, proxied: Transport) -> Transport:
+        return RoutedTransport(direct, proxied, proxy_for) if settings.environment.has_proxies else direct
+
     return Parts(
         clock=clock,
         metrics=MetricsRegistry(clock),
         runtime=RuntimeRegistry(),
         pool=pool,
         session=session,
-        transport=RoutedTransport(direct, proxied, proxy_for) if settings.environment.has_proxies else direct,
+        transport=routed(PoolTransport(pool, loop), SessionTransport(session, tasks.spawn, parse_head, proxy_for)),
+        plain_pool=plain_pool,
+        plain_transport=routed(PoolTransport(plain_pool, loop), plain_session),
+        head_transport=plain_session,
         secrets=secrets,
         next_id=RequestIds(),
         instance_id=os.urandom(8).hex(),

@@ -54,6 +54,9 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Hel
     exchange.keep_alive = exchange.keep_alive and not downstream.draining
     if body is not None:
         answer.abandon()
+    elif exchange.method == "HEAD":
+        _send_head(exchange, downstream, answer, respond.status_line(status) + headers)
+        return
     elif answer.is_complete:
         body = answer.take_body()
         rules = stream_rules(exchange) if answer.event_stream else None
@@ -85,11 +88,27 @@ async def _through_rules(exchange: Exchange, answer: HeldAnswer) -> ResponseHead
     return head
 
 
+def _send_head(exchange: Exchange, downstream: Downstream, answer: HeldAnswer, head: bytes) -> None:
+    """The answer to HEAD: the length is that of the body which GET would have got (RFC 9110, 9.3.2)."""
+    length = answer.held.head.content_length if answer.held.head is not None else None
+    framing = b"" if length is None else b"content-length: %d\r\n" % length
+    if not exchange.keep_alive:
+        framing += b"connection: close\r\n"
+    answer.held.abandon()
+    downstream.write(head + framing + b"\r\n")
+    answer.settle(exchange, Ending.COMPLETE)
+
+
 def _send_whole(exchange: Exchange, downstream: Downstream, status: int, headers: bytes, body: bytes) -> None:
     exchange.sent_bytes = len(body)
     downstream.write(
         respond.complete_response(
-            status, headers, body, keep_alive=exchange.keep_alive, keep_alive_10=exchange.http_version != "HTTP/1.1"
+            status,
+            headers,
+            body,
+            keep_alive=exchange.keep_alive,
+            head_only=exchange.method == "HEAD",
+            keep_alive_10=exchange.http_version != "HTTP/1.1",
         )
     )
 

@@ -147,6 +147,8 @@ class Handler:
     async def _unhandled(self, exchange: Exchange) -> Any:
         """Nothing in the policy answered (TP-50, TP-51)."""
         endpoint = exchange.endpoint
+        if endpoint.upstream is not None:
+            return await endpoint.upstream.send(exchange)
         if exchange.error is not None:
             return Refuse(exchange.error, run_response_phase=True)
         if endpoint.gateway is not None:

@@ -49,6 +49,10 @@ class Expectations:
     streaming: bool
     #: a 2xx answer without a body is a failure (AG-262)
     needs_body: bool = True
+    #: any status and any body will do: ready with the head (TP-50 (1)); only event streams are decoded, for their rules
+    as_is: bool = False
+    #: sending the request again does no harm
+    repeatable: bool = True
 
 
 class Held:
@@ -136,9 +140,14 @@ class Held:
         self.status = status
         self.head = head
         self.framing = framing
+        expect = self._expect
+        if expect.as_is:
+            if head.is_event_stream and head.content_encoding in decoding.CODINGS:
+                self._decoder = decoding.decoder(head.content_encoding, _DECODED_LIMIT_BYTES)
+            self._set_ready()
+            return
         if status >= 400:
             return
-        expect = self._expect
         if 200 <= status < 300 and expect.streaming and not head.is_event_stream:
             if framing is not Framing.NONE:
                 self._fail(Failure("stream_error", head.media_type, status))
@@ -204,7 +213,7 @@ class Held:
             self._fail_http()
             return
         stale = connection is not None and connection.reused and not connection.received
-        self._fail(Failure("connection", reason, self.status, stale=stale))
+        self._fail(Failure("connection", reason, self.status, stale=stale and self._expect.repeatable))
 
     # ---- deciding -------------------------------------------------------------------------------------------------
 

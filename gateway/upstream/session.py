@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 #: headers that ClientSession sets itself
-_OWN = frozenset(("host", "content-length"))
+_OWN = frozenset(("content-length",))
 
 
 class SessionConnection:

@@ -1,0 +1,159 @@
+"""Requests that go on: to an endpoint's own upstream, and to endpoints of this gateway that only policies reach."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from gateway.settings.model import Settings
+from tests.wire.running import RunningGateway, request_bytes, settings_for
+from tests.wire.serving import connect
+from tests.wire.test_actions import HIDE, ask, next_chunk
+from tests.wire.upstreams import LAST_CHUNK, Move, ScriptedUpstream, chunk, json_answer, request, reset, send
+from tests.wire.upstreams import until as wait_for
+
+# ---- an endpoint's own upstream -------------------------------------------------------------------------------------
+
+
+def with_upstream(url: str, policy: str | None = None) -> Settings:
+    settings = settings_for(policy)
+    endpoints = tuple(replace(entry, upstream_url=url, ai_gateway=False) for entry in settings.endpoints)
+    return replace(settings, endpoints=endpoints)
+
+
+@asynccontextmanager
+async def forwarding(
+    *script: Move, policy: str | None = None, path: str = ""
+) -> AsyncIterator[tuple[ScriptedUpstream, RunningGateway]]:
+    """A gateway whose only endpoint forwards to a script."""
+    async with (
+        ScriptedUpstream(list(script)) as upstream,
+        RunningGateway(with_upstream(upstream.url + path, policy)) as gateway,
+    ):
+        yield upstream, gateway
+
+
+async def test_what_the_policy_leaves_goes_to_the_upstream() -> None:
+    """TP-50 (1), TP-541: method, path, query, body and headers; nothing hop-by-hop; cookies come back."""
+    answer = json_answer(
+        b"made", status="201 Created", headers="Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nServer: mine\r\n"
+    )
+    async with forwarding(request(), answer, path="/base") as (upstream, gateway):
+        reader, writer = await connect(gateway)
+        raw = request_bytes(
+            "/items/a%20b?x=1", b"payload", method="PATCH", x_own="kept", connection="keep-alive, x-private",
+            x_private="no", te="trailers", x_forwarded_for="6.6.6.6", cookie="c=3", ngrok_req_hops="2",
+        )  # fmt: skip
+        writer.write(raw)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 201")
+        assert head.lower().count(b"set-cookie: ") == 2
+        assert b"server: mine" in head
+        assert b"x-gateway-request-id: req_" in head
+        assert await reader.readexactly(4) == b"made"
+        writer.close()
+        (seen,) = upstream.requests
+        received = bytes(upstream.peers[0].received)
+        assert received.startswith(b"PATCH /base/items/a%20b?x=1 HTTP/1.1\r\nhost: gateway.test\r\n")
+        assert seen.body == b"payload"
+        assert b"x-own: kept" in received
+        assert b"cookie: c=3" in received
+        assert b"x-forwarded-for: 127.0.0.1\r\n" in received
+        assert b"x-forwarded-host: gateway.test\r\n" in received
+        assert b"x-forwarded-proto: http\r\n" in received
+        for absent in (b"x-private", b"te: ", b"6.6.6.6", b"ngrok-req-hops", b"connection"):
+            assert absent not in received
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "500 Internal Server Error", "302 Found"])
+async def test_any_status_of_the_upstream_is_an_answer(status: str) -> None:
+    """TP-542: with its own body and headers, however long."""
+    body = b"x" * 100_000
+    async with forwarding(request(), json_answer(body, status=status)) as (_, gateway):
+        answered, headers, seen = await ask(gateway)
+        assert answered == int(status[:3])
+        assert seen == body
+        assert "ngrok-error-code" not in headers
+
+
+async def test_bodies_come_as_they_are_and_at_once() -> None:
+    """A chunked answer is shown piece by piece; a content coding stays on."""
+    more = asyncio.Event()
+    packed = zlib.compress(b"hello" * 100, wbits=31)
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    script = (request(), send(head + chunk(packed[:10])), wait_for(more), send(chunk(packed[10:]) + LAST_CHUNK))
+    async with forwarding(*script) as (upstream, gateway):
+        reader, writer = await connect(gateway)
+        writer.write(request_bytes("/", method="GET", accept_encoding="compress, gzip;q=0.5"))
+        assert b"content-encoding: gzip" in await reader.readuntil(b"\r\n\r\n")
+        seen = await next_chunk(reader)
+        assert seen == packed[:10]
+        more.set()
+        while part := await next_chunk(reader):
+            seen += part
+        assert zlib.decompress(seen, 31) == b"hello" * 100
+        writer.close()
+        assert b"compress" not in upstream.peers[0].received
+        assert b"gzip;q=0.5" in upstream.peers[0].received
+
+
+async def test_head_has_the_length_and_no_body() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nX-A: b\r\n\r\n"
+    async with forwarding(request(), send(head), request(), send(head)) as (upstream, gateway):
+        reader, writer = await connect(gateway)
+        for _ in range(2):
+            writer.write(request_bytes("/", method="HEAD"))
+            seen = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert b"content-length: 1234" in seen
+            assert b"x-a: b" in seen
+        writer.close()
+        assert bytes(upstream.peers[0].received).lower().count(b"\r\nhost: gateway.test") == 2
+
+
+async def test_response_and_stream_rules_meet_upstream_answers() -> None:
+    """TP-45: as for model providers; the coding of a stream comes off so that rules can read it."""
+    packed = zlib.compress(b"data: a secret\n\ndata: DONE\n\n", wbits=31)
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(packed)
+    )
+    rules = "on_http_response:\n  - actions: [{type: add-headers, config: {headers: {x-seen: yes}}}]\n" + HIDE
+    async with forwarding(request(), send(head + packed), policy=rules) as (_, gateway):
+        _, headers, body = await ask(gateway)
+        assert headers["x-seen"] == "yes"
+        assert "content-encoding" not in headers
+        assert body == b"data: a ***\n\ndata: OVER\n\n"
+
+
+async def test_an_upstream_that_gives_no_answer_is_a_502() -> None:
+    """TP-542: refused, reset, and no HTTP at all."""
+    async with ScriptedUpstream([]) as gone:
+        port = gone.port
+    async with RunningGateway(with_upstream(f"http://127.0.0.1:{port}")) as gateway:
+        status, headers, _ = await ask(gateway)
+        assert (status, headers["ngrok-error-code"]) == (502, "ERR_NGROK_3004")
+    for move in (reset(), send(b"nonsense\r\n\r\n")):
+        async with forwarding(request(), move) as (_, gateway):
+            status, headers, _ = await ask(gateway)
+            assert (status, headers["ngrok-error-code"]) == (502, "ERR_NGROK_3004")
+
+
+async def test_a_body_that_breaks_off_is_cut() -> None:
+    """AG-172: nobody may take the part for the whole."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+    gate = asyncio.Event()
+    async with forwarding(request(), send(head + b"x" * 10), wait_for(gate), reset()) as (_, gateway):
+        reader, writer = await connect(gateway)
+        writer.write(request_bytes("/", method="GET"))
+        await reader.readuntil(b"x" * 10)
+        gate.set()
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await reader.readexactly(990)
+        writer.close()
