@@ -420,21 +420,21 @@ class TestStoreRows:
     def test_rows_before_replace_policy_keys_and_only_for_gateway_keys(self):
         world, candidate = made()
         attached = world.ring.key(candidate, Secret("attached"), KeySource.ATTACHED, "aigpk_1")
-        ring = self.ring(world, before=[lambda c, r: None, lambda c, r: [attached]])
+        ring = self.ring(world, before=[lambda ring, c, r: None, lambda ring, c, r: [attached]])
         assert values(ring.order(candidate, KeyRequest(exchange(), gateway_key="aigk_1")).keys) == ["attached"]
         assert values(ring.order(candidate, KeyRequest(exchange())).keys) == [A, B, C]
         assert attached.id == attached.stored_id == "aigpk_1"
 
     def test_an_exclusive_row_without_keys_is_3802_ag_202(self):
         world, candidate = made()
-        ring = self.ring(world, before=[lambda c, r: []])
+        ring = self.ring(world, before=[lambda ring, c, r: []])
         assert ring.order(candidate, KeyRequest(exchange(), gateway_key="aigk_1")).error is not None
 
     def test_rows_after_add_up_and_cool_within_themselves_ag_193(self):
         world, candidate = made(keys=())
         account = [world.ring.key(candidate, Secret(name), KeySource.ACCOUNT, f"aigpk_{name}") for name in ("n", "o")]
         managed = [world.ring.key(candidate, Secret(name), KeySource.MANAGED) for name in ("x", "n")]
-        ring = self.ring(world, after=[lambda c, r: account, lambda c, r: managed])
+        ring = self.ring(world, after=[lambda ring, c, r: account, lambda ring, c, r: managed])
         request = KeyRequest(exchange(), gateway_key="aigk_1")
         assert values(ring.order(candidate, request).keys) == ["n", "o", "x"]
         account[0].observe(429, NONE)
@@ -442,7 +442,7 @@ class TestStoreRows:
 
     def test_without_stored_keys_rows_8_and_9_follow(self):
         world, candidate = made(keys=())
-        ring = self.ring(world, after=[lambda c, r: None])
+        ring = self.ring(world, after=[lambda ring, c, r: None])
         (key,) = ring.order(candidate, KeyRequest(exchange(), gateway_key="aigk_1")).keys
         assert key.source is KeySource.NONE
 
