@@ -63,7 +63,7 @@ def _note_answer(call: AiCall, attempt: Attempt, held: Held, key: ProviderKey) -
         attempt.first_byte = now - held.age_s()
     status = attempt.status = held.status
     attempt.head = held.head
-    if held.head is not None and status:
+    if held.head is not None and status and (key.id or status in (429, 503)):
         headers = held.head.quota_headers()  # type: ignore[attr-defined] # inbound.InboundHead, see Answer
         key.observe(status, headers)
         if status in (429, 503):
