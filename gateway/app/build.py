@@ -12,6 +12,7 @@ from gateway.ai.catalog import load_shipped
 from gateway.app.masking import inline_secrets, managed_secrets
 from gateway.policy.action import CompileDeps
 from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
+from gateway.policy.internal import is_internal
 from gateway.policy.load import PolicyContext, load_policy, load_policy_node, policy_context
 from gateway.policy.model import Phase, Policy
 from gateway.policy.options import PolicyOptions
@@ -221,6 +222,12 @@ def _unreachable_phases(draft: Draft) -> Problems:
             if len(table) > 1 and host != "*" and endpoint.connect_phase is not None:
                 words = f"endpoint '{endpoint.name}' shares {listener}: {Phase.TCP} needs a listener of its own"
                 problems.add_error("ERR_NGROK_2230", words, line=1, column=1)
+    for endpoint in draft.endpoints.values():
+        if is_internal(endpoint.host) and endpoint.connect_phase is not None:
+            words = (
+                f"endpoint '{endpoint.name}' is reached without a connection, so it can have no {Phase.TCP} (TP-540)"
+            )
+            problems.add_error("ERR_NGROK_2230", words, line=1, column=1)
     return problems
 
 

@@ -102,11 +102,12 @@ async def serve_process(
         management = Management(settings, SystemClock(), await asyncio.to_thread(load_shipped))
         parts = await _parts(settings, tasks, [*sources, management.secrets])
         masking = Masking(sink, parts.secrets, settings)
+        record = build_recorder(sink, SystemClock(), as_json=as_json, colour=terminal)
         options = ProcessOptions(
             settings=settings,
             load=lambda: load_settings(settings.flags, settings.environment, watch=settings.watch),
-            record=build_recorder(sink, SystemClock(), as_json=as_json, colour=terminal),
-            services=build_services(parts, settings),
+            record=record,
+            services=build_services(parts, settings, record=record),
             mask=masking.configured,
             started=started,
         )

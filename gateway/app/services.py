@@ -7,18 +7,21 @@ Made once per process; reloads come and go and limiter counts, signing keys and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.auth.addresses import IpPolicyTable, IpRules
 from gateway.auth.jwks import MAX_DOCUMENT_BYTES, JwksCache
 from gateway.limiter.buckets import LimiterIdentity, LimiterTable
+from gateway.policy.internal import InternalEndpoints
+from gateway.proxy.internal import GatewayEndpoints
 from gateway.upstream.fetch import Fetcher, FetchRules
 
 if TYPE_CHECKING:
     from gateway.app.parts import Parts
     from gateway.clock import Clock
+    from gateway.exchange import Exchange
     from gateway.policy.action import RuntimeRegistry
     from gateway.settings import Settings
 
@@ -52,18 +55,27 @@ class Services:
             self.limiters.drop_empty(self.clock.monotonic())
 
 
-def build_services(parts: Parts, settings: Settings) -> Services:
-    """Everything that actions may ask for."""
+def build_services(
+    parts: Parts, settings: Settings, *, record: Callable[[Exchange], None] = lambda exchange: None
+) -> Services:
+    """Everything that actions may ask for. ``record`` takes the exchanges that policies make themselves."""
     limiters = LimiterTable()
     ip_policies = IpPolicyTable(ip_rules(settings))
     fetcher = Fetcher(parts.session)
     jwks = JwksCache(fetch=lambda url: fetcher.get(url, _JWKS_RULES), spawn=parts.tasks.start, clock=parts.clock)
+    endpoints = GatewayEndpoints(parts.clock, parts.next_id, record)
     return Services(
         clock=parts.clock,
         runtime=parts.runtime,
         limiters=limiters,
         ip_policies=ip_policies,
-        table={LimiterTable: limiters, IpPolicyTable: ip_policies, Fetcher: fetcher, JwksCache: jwks},
+        table={
+            LimiterTable: limiters,
+            IpPolicyTable: ip_policies,
+            Fetcher: fetcher,
+            JwksCache: jwks,
+            InternalEndpoints: endpoints,
+        },
     )
 
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway import errors
 from gateway.errors import failure
-from gateway.policy.stream import StreamRuleError, StreamRules
+from gateway.policy.stream import StreamRules
 from gateway.policy.transform import BodyTransform, TransformChain
+from gateway.proxy.handed import Handed, RuleChain
+from gateway.upstream.codec import RewriteError, Rewriter
 from gateway.upstream.collect import BodyBrokenError, collect
 
 if TYPE_CHECKING:
@@ -95,21 +97,23 @@ class BodyReader:
         return body
 
 
-def stream_rules(exchange: Exchange) -> StreamRules | None:
-    """The rules for the messages of this answer, if its endpoint has any (TP-45)."""
+def stream_rules(exchange: Exchange, answer: HeldAnswer) -> Rewriter | None:
+    """The rules for the messages of this answer, if the endpoints that it comes through have any (TP-45, TP-540)."""
     phase = exchange.endpoint.stream_phase
+    before = answer.rules if isinstance(answer, Handed) else None
     if phase is None:
-        return None
-    return StreamRules(exchange, phase, limit_bytes=exchange.snapshot.settings.policy.max_sse_message_bytes)
+        return before
+    rules = StreamRules(exchange, phase, limit_bytes=exchange.snapshot.settings.policy.max_sse_message_bytes)
+    return rules if before is None else RuleChain((before, rules))
 
 
-def whole_stream(rules: StreamRules, exchange: Exchange, codec: Codec, body: bytes) -> bytes:
+def whole_stream(rules: Rewriter, exchange: Exchange, codec: Codec, body: bytes) -> bytes:
     """A stream that is here whole, through the rules; ends with an error event where they failed (TP-56)."""
     sent = b""
     try:
         sent = rules.feed(body)
         return sent + rules.finish()
-    except StreamRuleError as error:
+    except RewriteError as error:
         exchange.error = error.error
         exchange.keep_alive = False
         return sent + error.sent + codec.error_event(error.error.code, error.error.message, body)

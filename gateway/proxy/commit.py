@@ -20,6 +20,7 @@ from gateway.policy.engine import run_phase
 from gateway.policy.transform import TransformChain
 from gateway.proxy import respond
 from gateway.proxy.bodies import BodyReader, stream_rules, transformed, whole_stream
+from gateway.proxy.handed import Handed
 from gateway.upstream.framing import Framing
 from gateway.upstream.relay import Ending, Relay, RelayPlan
 from gateway.upstream.shaped import ShapedRelay
@@ -36,10 +37,11 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Hel
     """Runs the response phase, then sends the answer; returns when its last byte was handed over."""
     if exchange.endpoint.response_phase is None:
         headers = answer.header_block(exchange)
-        status, body, transforms = answer.status, None, None
+        status, body = answer.status, None
+        transforms = answer.transforms if isinstance(answer, Handed) else None
     else:
         try:
-            head = await _through_rules(exchange, answer)
+            head = await through_rules(exchange, answer)
         except BaseException:
             answer.abandon()
             raise
@@ -59,7 +61,7 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Hel
         return
     elif answer.is_complete:
         body = answer.take_body()
-        rules = stream_rules(exchange) if answer.event_stream else None
+        rules = stream_rules(exchange, answer) if answer.event_stream else None
         if rules is not None:
             body = whole_stream(rules, exchange, answer.codec, body)
     if body is not None:
@@ -71,10 +73,12 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Hel
     await _relay(exchange, downstream, answer, respond.status_line(status) + headers, transforms)
 
 
-async def _through_rules(exchange: Exchange, answer: HeldAnswer) -> ResponseHead:
+async def through_rules(exchange: Exchange, answer: HeldAnswer) -> ResponseHead:
     """``on_http_response`` over the answer's head (TP-45); what it answers itself replaces everything (TP-221)."""
     head = exchange.response = ResponseHead(answer.status, answer.header_map(exchange))
     head.read = BodyReader(answer, head)
+    if isinstance(answer, Handed):
+        head.transforms = answer.transforms
     phase = exchange.endpoint.response_phase
     outcome = run_phase(phase, exchange)
     if inspect.isawaitable(outcome):
@@ -131,7 +135,7 @@ async def _relay(
         if not done.done():
             done.set_result(ending)
 
-    rules = stream_rules(exchange) if answer.event_stream else None
+    rules = stream_rules(exchange, answer) if answer.event_stream else None
     if rules is None and not transforms:
         relay = Relay(loop, downstream.transport, plan, ended)
     else:

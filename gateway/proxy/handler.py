@@ -16,10 +16,9 @@ import contextlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway import errors
-from gateway.ai import failover
 from gateway.ai.inbound import header_block
 from gateway.errors import GatewayError, failure
 from gateway.exchange import Exchange, ResponseHead
@@ -29,6 +28,7 @@ from gateway.proxy import respond
 from gateway.proxy.accept import accept, connection_facts
 from gateway.proxy.commit import commit_forward
 from gateway.proxy.connecting import admits
+from gateway.proxy.phases import response_phase, unhandled
 
 if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
@@ -131,7 +131,7 @@ class Handler:
         if inspect.isawaitable(outcome):
             outcome = await outcome
         if outcome is None:
-            outcome = await self._unhandled(exchange)
+            outcome = await unhandled(exchange)
         if isinstance(outcome, Forward):
             await commit_forward(exchange, downstream, outcome.held)
         elif isinstance(outcome, Respond):
@@ -144,22 +144,11 @@ class Handler:
         else:
             raise TypeError(f"unknown outcome {outcome!r}")
 
-    async def _unhandled(self, exchange: Exchange) -> Any:
-        """Nothing in the policy answered (TP-50, TP-51)."""
-        endpoint = exchange.endpoint
-        if endpoint.upstream is not None:
-            return await endpoint.upstream.send(exchange)
-        if exchange.error is not None:
-            return Refuse(exchange.error, run_response_phase=True)
-        if endpoint.gateway is not None:
-            return await failover.run(endpoint.gateway, exchange)
-        return Refuse(failure(errors.UNHANDLED))
-
     async def _respond(self, exchange: Exchange, downstream: Downstream, outcome: Respond) -> None:
         head = ResponseHead(outcome.status, outcome.headers, outcome.body)
         exchange.response = head
         if outcome.run_response_phase:
-            await self._response_phase(exchange)
+            await response_phase(exchange)
         self._send(exchange, downstream, exchange.response)
 
     async def _refuse_by_policy(self, exchange: Exchange, downstream: Downstream, outcome: Refuse) -> None:
@@ -170,25 +159,8 @@ class Handler:
         )
         exchange.response = head
         if outcome.run_response_phase and exchange.endpoint.response_phase is not None:
-            await self._response_phase(exchange)
+            await response_phase(exchange)
         self._send(exchange, downstream, exchange.response)
-
-    async def _response_phase(self, exchange: Exchange) -> None:
-        """Runs ``on_http_response``; its outcome, if any, replaces the response (TP-56, TP-221)."""
-        phase = exchange.endpoint.response_phase
-        if phase is None:
-            return
-        outcome = run_phase(phase, exchange)
-        if inspect.isawaitable(outcome):
-            outcome = await outcome
-        if outcome is None:
-            return
-        if isinstance(outcome, Respond):
-            exchange.response = ResponseHead(outcome.status, outcome.headers, outcome.body)
-        elif isinstance(outcome, Refuse):
-            raise outcome.error
-        elif isinstance(outcome, CloseConnection):
-            raise failure(errors.ACTION_FAILED)
 
     # ---- writing --------------------------------------------------------------------------------------------------
 

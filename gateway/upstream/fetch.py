@@ -178,7 +178,7 @@ class Fetcher:
             if isinstance(error, TimeoutError):
                 raise
             raise FetchError(f"request to '{host}' failed: {type(error).__name__}") from None
-        body = await _decoded(body, answer_headers, rules.max_bytes)
+        body = await decoded_body(body, answer_headers, rules.max_bytes)
         return FetchAnswer(response.status, answer_headers, body, address)
 
 
@@ -227,7 +227,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-async def _decoded(body: bytes, headers: HeaderMap, max_bytes: int) -> bytes:
+async def decoded_body(body: bytes, headers: HeaderMap, max_bytes: int) -> bytes:
     names = [name.strip().lower() for line in headers.get("content-encoding", ()) for name in line.split(",")]
     for name in reversed([name for name in names if name not in ("", "identity")]):
         if name not in decoding.CODINGS:

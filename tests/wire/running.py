@@ -91,7 +91,7 @@ class RunningGateway:
         self.parts: Parts = build_parts(settings, secrets=table, installation_key=b"k" * 32, tasks=tasks)
         if self.use_session:
             self.parts.transport = SessionTransport(self.parts.session, tasks.spawn, parse_head, lambda origin: None)
-        self.services = build_services(self.parts, settings)
+        self.services = build_services(self.parts, settings, record=self.records.append)
         options = ProcessOptions(
             settings=settings,
             load=lambda: (self.settings, Problems("<test>")),
