@@ -42,7 +42,12 @@ def open_socket(address: Listen) -> socket.socket:
         )[0]
         sock = socket.socket(family, kind, protocol)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(where)
+        try:
+            sock.bind(where)
+        except OSError as error:
+            sock.close()
+            error.filename = str(address)  # the message names what could not be had
+            raise
     sock.listen(BACKLOG)
     sock.setblocking(False)
     return sock
