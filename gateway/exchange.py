@@ -129,7 +129,7 @@ class Exchange:
         self.secrets_seen: set[str] = set()
         #: tokens that an authentication action accepted; never passed through (AG-195 b)
         self.consumed_tokens: set[str] = set()
-        #: metadata of ``log`` actions, in order (TP-425)
+        #: ``{"metadata": …}`` of each ``log`` action, in order (TP-425)
         self.log_metadata: list[Any] = []
         #: state of the ai-gateway action (ai.failover.AiState)
         self.ai: Any = None

@@ -92,7 +92,7 @@ def describe(exchange: Exchange, finished: float, time: str) -> dict[str, Any]:
         if error.cause:
             record["cause"] = error.cause
     if exchange.log_metadata:
-        record["logs"] = [{"metadata": metadata} for metadata in exchange.log_metadata]
+        record["logs"] = exchange.log_metadata
     return record
 
 
@@ -148,7 +148,7 @@ def encode_text(exchange: Exchange, finished: float, time: str, *, colour: bool)
         words.append(f"{ai.input_tokens or 0}+{ai.output_tokens or 0} tokens")
     if exchange.error is not None:
         words.append(_printable(str(exchange.error)))
-    words.extend(f"log {json.dumps(metadata, default=str)}" for metadata in exchange.log_metadata)
+    words.extend(f"log {json.dumps(entry['metadata'], default=str)}" for entry in exchange.log_metadata)
     return " ".join(words).encode("utf-8", "backslashreplace") + b"\n"
 
 

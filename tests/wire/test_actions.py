@@ -471,3 +471,72 @@ async def test_streams_are_compressed_behind_their_rules() -> None:
             _, headers, body = await chat(gateway, stream=True, accept_encoding="gzip")
             assert headers["content-encoding"] == "gzip"
             assert zlib.decompress(body, 31) == f"data: {delta('a ***')}\n\ndata: [OVER]\n\n".encode()
+
+
+# ---- results and settlement -----------------------------------------------------------------------------------------
+
+
+RESULT = """
+on_http_response:
+  - actions:
+      - type: add-headers
+        config: {headers: {x-result: "${actions.ngrok.ai_gateway.status}"}}
+      - type: log
+        config: {metadata: {ai: "${actions.ngrok.ai_gateway}"}}
+"""
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
+async def test_response_rules_and_logs_see_what_the_gateway_did(status: str) -> None:
+    """AG-280, AG-282: on success and on failure, keys trimmed, with types kept (TP-425)."""
+    async with in_front_of(json_answer(answer_of("hello"), status=status), after=RESULT) as gateway:
+        answered, headers, _ = await chat(gateway)
+        good = status.startswith("200")
+        assert (answered < 300) is good
+        assert headers["x-result"] == ("success" if good else "error")
+        ((entry,),) = [record.log_metadata for record in gateway.records]
+        shown = entry["metadata"]["ai"]
+        assert shown["status"] == headers["x-result"]
+        (tried,) = shown["models_tried"]
+        assert tried["requests_made"][0]["response"]["status_code"] == int(status[:3])
+        assert (shown.get("success") is not None) is good
+        assert (shown.get("error") is not None) is not good
+        assert KEY not in json.dumps(shown)
+
+
+BREAKER = """
+on_http_request:
+  - actions:
+      - type: circuit-breaker
+        config: {error_threshold: 0.5, volume_threshold: 2, window_duration: 60s, tripped_duration: 60s}
+"""
+
+
+@pytest.mark.parametrize(("status", "trips"), [("500 Internal Server Error", True), ("404 Not Found", False)])
+async def test_the_breaker_counts_what_the_provider_answered(status: str, trips: bool) -> None:
+    """TP-491, TP-492: after the answer is settled; the third request meets a tripped breaker."""
+    async with ScriptedUpstream([request(), json_answer(b"{}", status=status)]) as upstream:
+        policy = ai_policy([provider_entry(f"{upstream.url}/v1", KEY)], BREAKER.partition(":")[2])
+        async with RunningGateway(settings_for(policy)) as gateway:
+            await chat(gateway)
+            await chat(gateway)
+            _, headers, _ = await chat(gateway)
+            assert (headers.get("ngrok-error-code") == "ERR_NGROK_3202") is trips
+            assert ("retry-after" in headers) is trips
+            assert len(upstream.requests) == (2 if trips else 3)
+
+
+async def test_the_breaker_counts_streams_that_break_and_survives_a_reload() -> None:
+    """TP-491, TP-493: the status was 200 and the stream broke; a reload does not close the breaker."""
+    gate = asyncio.Event()
+    broken = [request(), send(SSE_HEAD + events(delta("a"))), wait_for(gate), reset()]
+    async with ScriptedUpstream(broken) as upstream:
+        policy = ai_policy([provider_entry(f"{upstream.url}/v1", KEY)], BREAKER.partition(":")[2])
+        async with RunningGateway(settings_for(policy)) as gateway:
+            gate.set()
+            for _ in range(2):
+                await chat(gateway, stream=True)
+            await until(lambda: len(gateway.records) == 2)
+            await gateway.process.reload()
+            status, headers, _ = await chat(gateway)
+            assert (status, headers["ngrok-error-code"]) == (503, "ERR_NGROK_3202")

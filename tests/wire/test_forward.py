@@ -14,7 +14,7 @@ from gateway.settings.address import PublicUrl
 from gateway.settings.model import PolicySource, Settings
 from tests.wire.running import RunningGateway, ai_policy, read_answer, request_bytes, settings_for
 from tests.wire.serving import KEY, chat_body, connect, provider_entry
-from tests.wire.test_actions import COMPRESS, HIDE, ask, delta, next_chunk
+from tests.wire.test_actions import BREAKER, COMPRESS, HIDE, ask, delta, next_chunk
 from tests.wire.upstreams import (
     LAST_CHUNK,
     SSE_HEAD,
@@ -169,6 +169,16 @@ async def test_a_body_that_breaks_off_is_cut() -> None:
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await reader.readexactly(990)
         writer.close()
+
+
+async def test_the_breaker_counts_answers_of_the_upstream() -> None:
+    """TP-491."""
+    script = [request(), json_answer(b"no", status="503 No")] * 2
+    async with forwarding(*script, policy=BREAKER) as (upstream, gateway):
+        assert [(await ask(gateway))[0] for _ in range(2)] == [503, 503]
+        status, headers, _ = await ask(gateway)
+        assert (status, headers["ngrok-error-code"]) == (503, "ERR_NGROK_3202")
+        assert len(upstream.requests) == 2
 
 
 # ---- .internal endpoints --------------------------------------------------------------------------------------------

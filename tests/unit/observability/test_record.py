@@ -149,7 +149,7 @@ def test_request_without_endpoint() -> None:
 def test_log_metadata_keeps_types() -> None:
     """TP-425: in order, one object for each run."""
     exchange = _exchange()
-    exchange.log_metadata = [{"n": 1, "b": True}, {"l": [1.5, None]}]
+    exchange.log_metadata = [{"metadata": {"n": 1, "b": True}}, {"metadata": {"l": [1.5, None]}}]
     record = orjson.loads(encode_json(describe(exchange, 1_000.5, "T")))
     assert record["logs"] == [{"metadata": {"n": 1, "b": True}}, {"metadata": {"l": [1.5, None]}}]
 
@@ -158,7 +158,7 @@ def test_log_metadata_keeps_types() -> None:
 def test_every_request_gives_a_record(metadata: dict[Any, Any]) -> None:
     """Invariant 2: whatever stands in it."""
     exchange = _exchange("/\udcff")
-    exchange.log_metadata = [metadata]
+    exchange.log_metadata = [{"metadata": metadata}]
     line = encode_json(describe(exchange, 1_000.5, "T"))
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
