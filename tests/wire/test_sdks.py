@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anthropic
@@ -13,8 +13,8 @@ import openai
 import pytest
 
 from gateway.demo.server import DemoProvider
-from tests.wire.running import RunningGateway
-from tests.wire.serving import HELLO, serving
+from tests.wire.running import RunningGateway, ai_policy, settings_for
+from tests.wire.serving import HELLO, provider_entry, serving
 
 FAST = "demo:n=6,delay=0ms"
 WEATHER: Any = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
@@ -349,3 +349,24 @@ async def test_short_waits_are_left_to_the_sdk() -> None:
             answer = await oai.chat.completions.create(model=FAST, messages=HELLO)
         assert answer.choices
         assert provider.stats.requests == 2
+
+
+async def test_endpoint_that_requires_gateway_keys() -> None:
+    """AG-187: no credential is 27201, the SDK's own key is 27007; nothing goes upstream."""
+    async with DemoProvider() as provider:
+        settings = settings_for(ai_policy([provider_entry(provider.base_url, "demo-key")]))
+        endpoints = tuple(replace(endpoint, gateway_keys="required") for endpoint in settings.endpoints)
+        async with (
+            RunningGateway(replace(settings, endpoints=endpoints)) as gateway,
+            openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=OWN_KEY, max_retries=0) as oai,
+            anthropic.AsyncAnthropic(base_url=gateway.url, api_key=OWN_KEY, max_retries=0) as ant,
+        ):
+            with pytest.raises(openai.AuthenticationError, match=r"\[ERR_NGROK_27007\]"):
+                await oai.chat.completions.create(model=FAST, messages=HELLO)
+            with pytest.raises(openai.AuthenticationError, match=r"\[ERR_NGROK_27201\]"):
+                await oai.chat.completions.create(
+                    model=FAST, messages=HELLO, extra_headers={"authorization": openai.Omit()}
+                )
+            with pytest.raises(anthropic.AuthenticationError, match=r"\[ERR_NGROK_27007\]"):
+                await ant.messages.create(model=FAST, max_tokens=5, messages=HELLO)
+        assert provider.stats.requests == 0
