@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway.observability.tally import EndpointTally
+
 if TYPE_CHECKING:
     from gateway.ai.gateway import AiGateway
     from gateway.exchange import Exchange
@@ -50,6 +52,8 @@ class Endpoint:
     #: auto, required or optional (AG-187)
     gateway_keys: str = "auto"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    #: counts its requests; the same one after a reload
+    tally: EndpointTally = field(default_factory=EndpointTally, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

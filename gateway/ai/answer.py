@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.ai.credentials import UpstreamCredential
     from gateway.ai.dialects.dialect import SurfaceCodec
     from gateway.ai.inbound import InboundHead
+    from gateway.ai.usage import Usage
     from gateway.exchange import Attempt, Exchange
     from gateway.upstream.attempt import Held
     from gateway.upstream.relay import Relay, RelayLimits
@@ -143,6 +144,7 @@ class Answer:
         pricing = attempt.candidate.element.pricing
         if pricing is not None:
             call.cost = usage.cost(pricing)
+        self._book(usage)
         call.exchange.upstream_wait_s += attempt.completed - (attempt.first_byte or attempt.completed)
         if ending is Ending.CLIENT_GONE:
             return
@@ -159,6 +161,19 @@ class Answer:
             )
         measure.tokens((usage.input, usage.output), (call.estimated_input, 0))
         call.gateway.record_attempt(attempt, measure)
+
+    def _book(self, usage: Usage) -> None:
+        """Counts for ``aigw_tokens_total`` and ``aigw_cost_usd_total``, whoever ended the answer (P02)."""
+        call = self._call
+        booked = self.attempt.candidate.metrics.series.booked
+        if usage.reported:
+            booked.input += usage.input
+            booked.output += usage.output
+        else:
+            booked.estimated_input += call.estimated_input
+            booked.estimated_output += call.estimated_output
+        if call.cost:
+            booked.cost_usd += call.cost
 
 
 def _measured(ending: Ending, status: int, attempt: Attempt) -> Measured:

@@ -8,7 +8,8 @@ Source: ai-gateway.md 5.5, AG-120 to AG-132, AG-157; lessons.md P01, P16.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from math import inf
 from typing import ClassVar, Final
 
@@ -71,15 +72,30 @@ class ModelMetrics:
         self.api_keys = series.api_keys
 
 
+class Booked:
+    """Tokens and money of every attempt since the start, those included whose client left (AG-240, AG-331, P02)."""
+
+    __slots__ = ("cost_usd", "estimated_input", "estimated_output", "input", "output")
+
+    def __init__(self) -> None:
+        #: as providers reported them
+        self.input = self.output = 0
+        #: counted here, for attempts whose provider reported none
+        self.estimated_input = self.estimated_output = 0
+        self.cost_usd = Decimal(0)
+
+
 class ModelSeries:
-    """One model of one provider over all endpoints."""
+    """One model of one provider over all endpoints. ``known`` False: a client made up the name (AG-79)."""
 
-    __slots__ = ("account", "api_keys", "endpoints", "model", "provider")
+    __slots__ = ("account", "api_keys", "booked", "endpoints", "known", "model", "provider")
 
-    def __init__(self, timeline: Timeline, provider: str, model: str) -> None:
+    def __init__(self, timeline: Timeline, provider: str, model: str, *, known: bool = True) -> None:
         self.provider = provider
         self.model = model
-        self.account = AccountMetrics(timeline, provider, model)
+        self.known = known
+        self.booked = Booked()
+        self.account = AccountMetrics(timeline, provider, model, forever=True)
         self.endpoints: dict[str, AccountMetrics] = {}
         self.api_keys: dict[str, KeyMetrics] = {}
 
@@ -138,12 +154,13 @@ class KeyState:
 class KeyWindow(Window):
     """``k.error_rate`` over all models: outcomes only. Sees to the timeline itself."""
 
-    __slots__ = ("_registry",)
+    __slots__ = ("_registry", "key_id")
 
-    def __init__(self, registry: MetricsRegistry, provider: str) -> None:
-        super().__init__(registry.timeline, provider, "")
+    def __init__(self, registry: MetricsRegistry, provider: str, key_id: str) -> None:
+        super().__init__(registry.timeline, provider, "", forever=True)
         self._registry = registry
         self._changed = registry.timeline.changed_keys
+        self.key_id = key_id
 
     def record(self, measure: Measure) -> None:
         """One attempt."""
@@ -154,6 +171,8 @@ class KeyWindow(Window):
         """Brings the error rates up to date."""
         self._listed = False
         self.error_rate.set(*self.sums())
+        if self.error_rate.rate_limit:
+            self._registry.rate_limited.add(self)
 
     def _fold(self) -> None:
         self._current.fold_outcomes(self._waiting)
@@ -165,9 +184,9 @@ class KeySeries:
 
     __slots__ = ("_registry", "states", "window")
 
-    def __init__(self, registry: MetricsRegistry, provider: str) -> None:
+    def __init__(self, registry: MetricsRegistry, provider: str, key_id: str) -> None:
         self._registry = registry
-        self.window = KeyWindow(registry, provider)
+        self.window = KeyWindow(registry, provider, key_id)
         self.states: dict[str, KeyState] = {}
 
     def state(self, upstream_model: str) -> KeyState:
@@ -183,8 +202,8 @@ class MetricsRegistry:
     """Every window and every key state of the installation."""
 
     __slots__ = (
-        "_keys", "_models", "_passed_through", "_reminders", "_sequence", "clock", "key_windows", "timeline",
-        "unknown_quota", "unsettled",
+        "_keys", "_models", "_passed_through", "_reminders", "_sequence", "clock", "key_windows", "rate_limited",
+        "timeline", "unknown_quota", "unsettled",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -194,6 +213,8 @@ class MetricsRegistry:
         self.unknown_quota = Quota(clock.monotonic)
         #: states with observations that nobody has read
         self.unsettled: list[KeyState] = []
+        #: keys that had a 429 in their window when they were last settled; ``alerts`` takes them out again
+        self.rate_limited: set[KeyWindow] = set()
         #: how many ``KeyMetrics`` exist
         self.key_windows = 0
         self._models: dict[tuple[str, str], ModelSeries] = {}
@@ -210,7 +231,10 @@ class MetricsRegistry:
             if not known:
                 model_id = model_id if self._passed_through < PASS_THROUGH_LIMIT else OTHERS
                 self._passed_through += 1
-            series = self._models.setdefault((provider_id, model_id), ModelSeries(self.timeline, provider_id, model_id))
+            made = ModelSeries(self.timeline, provider_id, model_id, known=known)
+            series = self._models.setdefault((provider_id, model_id), made)
+        elif known:
+            series.known = True
         endpoint = series.endpoints.get(endpoint_id)
         if endpoint is None:
             endpoint = series.endpoints[endpoint_id] = AccountMetrics(self.timeline, provider_id, model_id)
@@ -221,8 +245,16 @@ class MetricsRegistry:
         series = self._keys.get((provider_id, key_id))
         if series is None:
             name = key_id if len(self._keys) < KEY_LIMIT else OTHERS
-            series = self._keys.setdefault((provider_id, name), KeySeries(self, provider_id))
+            series = self._keys.setdefault((provider_id, name), KeySeries(self, provider_id, name))
         return series
+
+    def all_models(self) -> Iterable[ModelSeries]:
+        """Every model that was ever asked for, oldest first."""
+        return self._models.values()
+
+    def all_keys(self) -> Iterable[KeySeries]:
+        """Every key that was ever offered, oldest first; its id is that of its window, '' for no key."""
+        return self._keys.values()
 
     def advance(self) -> float:
         """Moves the windows to the present; gives the monotonic now."""

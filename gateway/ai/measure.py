@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import enum
 import math
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 #: a histogram key is ``kind * _KIND + bin``; bins of times up to a month are below this
@@ -102,14 +104,14 @@ class Bucket:
     """Sums over some time; ``histogram`` counts by kind and bin."""
 
     __slots__ = (
-        "client", "count", "estimated_input", "estimated_output", "failed", "first_count", "first_us", "gateway_count",
-        "gateway_us", "histogram", "number", "per_token_count", "per_token_us", "provider_input", "provider_output",
-        "rate_limit", "server", "timeout", "upstream_count", "upstream_us",
+        "client", "connection", "count", "estimated_input", "estimated_output", "failed", "first_count", "first_us",
+        "gateway_count", "gateway_us", "histogram", "number", "per_token_count", "per_token_us", "provider_input",
+        "provider_output", "rate_limit", "server", "timeout", "upstream_count", "upstream_us",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.count = self.failed = self.timeout = self.rate_limit = self.client = self.server = 0
+        self.count = self.failed = self.timeout = self.rate_limit = self.client = self.server = self.connection = 0
         self.gateway_us = self.gateway_count = self.upstream_us = self.upstream_count = 0
         self.first_us = self.first_count = self.per_token_us = self.per_token_count = 0
         self.provider_input = self.provider_output = self.estimated_input = self.estimated_output = 0
@@ -159,6 +161,8 @@ class Bucket:
             self.client += 1
         elif outcome is Outcome.TIMEOUT:
             self.timeout += 1
+        elif outcome is Outcome.CONNECTION:
+            self.connection += 1
 
     def _fold_stream(self, measure: Measure) -> None:
         self.first_us += measure.first_us
@@ -189,6 +193,18 @@ class Bucket:
 
 
 _SUMS: Final = tuple(name for name in Bucket.__slots__ if name not in ("histogram", "number"))
+
+
+def counts_up_to(histogram: Mapping[int, int], kind: int, bounds_us: Sequence[float]) -> list[int]:
+    """How many values of a kind are at most each bound (ascending); a bin counts where its middle lies."""
+    counts = [0] * len(bounds_us)
+    low, high = kind * _KIND, (kind + 1) * _KIND
+    for key, number in histogram.items():
+        if low <= key < high:
+            place = bisect_left(bounds_us, middle_of(key - low))
+            if place < len(counts):
+                counts[place] += number
+    return list(accumulate(counts))
 
 
 def average_ms(sum_us: int, count: int) -> int | None:

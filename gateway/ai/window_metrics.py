@@ -8,6 +8,9 @@ an event costs the same however many values there are, and a strategy pays a slo
 ``__getattr__`` when somebody looks needs no settling, but such a class makes every read twice as slow, found slots
 included.) Percentiles are computed when they are read.
 
+A window made with ``forever`` also keeps the sums of all buckets that were ever closed: what counters for Prometheus
+need, at the cost of one more addition per bucket and none per attempt.
+
 Invariant: a window shows exactly the attempts of the last 30 buckets, the running one included.
 Source: ai-gateway.md 5.5 (AG-122 to AG-124, AG-132).
 """
@@ -213,11 +216,11 @@ class Window:
     """Outcomes, times and tokens of what it is recorded for: a key, or one model in one scope."""
 
     __slots__ = (
-        "_buckets", "_changed", "_closed", "_current", "_listed", "_timeline", "_waiting", "error_rate", "latency",
-        "model", "provider", "token",
+        "_buckets", "_changed", "_closed", "_current", "_forever", "_listed", "_timeline", "_waiting", "error_rate",
+        "latency", "model", "provider", "token",
     )  # fmt: skip
 
-    def __init__(self, timeline: Timeline, provider: str, model: str) -> None:
+    def __init__(self, timeline: Timeline, provider: str, model: str, *, forever: bool = False) -> None:
         self._timeline = timeline
         #: the list that names this window while its visible values are behind
         self._changed = timeline.changed
@@ -226,6 +229,8 @@ class Window:
         self._buckets: list[Bucket] = []
         self._closed = Bucket(0)
         self._current = Bucket(-1)
+        #: sums of everything but the running bucket since the window was made; None: nobody asks for them
+        self._forever = Bucket(0) if forever else None
         #: attempts of the current bucket that are not in its sums yet
         self._waiting: list[Measure] = []
         self.provider = provider
@@ -255,6 +260,12 @@ class Window:
             self._fold()
         return self._closed, self._current
 
+    def lifetime(self) -> tuple[Bucket, Bucket]:
+        """Since the window was made (AG-331), in two parts that never fall together: (what is over, what runs)."""
+        if self._forever is None:
+            raise RuntimeError("this window was made without lifetime sums")
+        return self._forever, self.sums()[1]
+
     def record(self, measure: Measure) -> None:
         """One attempt; the caller has advanced the timeline."""
         if self._current.number != self._timeline.number:
@@ -282,6 +293,8 @@ class Window:
         closed, current = self.sums()
         if current.count:
             closed.add(current, 1)
+            if self._forever is not None:
+                self._forever.add(current, 1)
         self._current = Bucket(self._timeline.number)
         self._buckets.append(self._current)
         self._timeline.open(self)
@@ -294,6 +307,8 @@ class Window:
             raise RuntimeError("buckets are dropped in the order in which they were opened")
         if bucket is current:
             self._current = Bucket(-1)
+            if self._forever is not None:
+                self._forever.add(bucket, 1)
         else:
             closed.add(bucket, -1)
         if not self._listed:

@@ -155,6 +155,7 @@ class SnapshotBuilder:
             gateway=gateways.shared(entry.id) if builtin else None,
             gateway_keys=entry.gateway_keys,
             metadata={"metadata": entry.metadata, "description": entry.description},
+            tally=self._parts.tallies.of(entry.id),
         )
 
     def _upstream(self, entry: EndpointSettings) -> Forwarder | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.app.scrape import render_metrics
 from gateway.control.bootstrap import TOKEN_FILE, BootstrapError, build_plane, ensure_admin_key, open_installation
 from gateway.control.plane import ControlPlane, EndpointInfo, Reloaded, UrlFault
 from gateway.control.server import AdminServer, UnsafeListenError
@@ -186,16 +187,9 @@ class Management:
         return process.state == "serving", {"state": process.state, "config": config}
 
     def metrics(self) -> bytes:
-        """The gauges that the process itself knows."""
-        process = self._process
-        inflight = sum(listener.handler.inflight for listener in process.listeners) if process is not None else 0
-        open_ = sum(len(listener.handler.connections) for listener in process.listeners) if process is not None else 0
-        return (
-            "# HELP aigw_inflight Requests being served.\n# TYPE aigw_inflight gauge\n"
-            f"aigw_inflight {inflight}\n"
-            "# HELP aigw_connections Client connections open.\n# TYPE aigw_connections gauge\n"
-            f"aigw_connections {open_}\n"
-        ).encode()
+        """AG-331."""
+        usage_dropped = self._plane.usage.dropped if self._plane is not None else 0
+        return render_metrics(self._process, usage_dropped=usage_dropped)
 
     async def reload(self) -> Reloaded:
         """SV-20."""

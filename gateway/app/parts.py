@@ -18,6 +18,7 @@ from gateway.ai.key_metrics import MetricsRegistry
 from gateway.ai.providers import is_refused_address
 from gateway.app.gateway_keys import GatewayKeys
 from gateway.clock import Clock, SystemClock
+from gateway.observability.tally import Tallies
 from gateway.policy.action import RuntimeRegistry
 from gateway.upstream.plain import parse_plain_head
 from gateway.upstream.pool import Pool, PoolOptions
@@ -88,6 +89,8 @@ class Parts:
     #: makes key ids that mean nothing elsewhere (AG-120)
     installation_key: bytes
     tasks: Tasks = field(repr=False)
+    #: how the requests of each endpoint ended
+    tallies: Tallies
     #: gateway keys; knows none until the management side publishes its view
     keys: GatewayKeys
 
@@ -145,5 +148,6 @@ def build_parts(settings: Settings, *, secrets: SecretTable, installation_key: b
         instance_id=os.urandom(8).hex(),
         installation_key=installation_key,
         tasks=tasks,
+        tallies=Tallies(),
         keys=GatewayKeys(clock),
     )

@@ -24,9 +24,11 @@ from gateway.snapshot import Listener, Snapshot, SnapshotRef
 if TYPE_CHECKING:
     import socket
 
+    from gateway.ai.key_metrics import MetricsRegistry
     from gateway.app.parts import Parts
     from gateway.app.services import Services
     from gateway.exchange import Exchange
+    from gateway.observability.tally import Tallies
     from gateway.problems import Problems
     from gateway.settings import Settings
     from gateway.settings.address import Listen
@@ -75,6 +77,16 @@ class Process:
         #: starting, serving, draining
         self.state = "starting"
         self._reloading = asyncio.Lock()
+
+    @property
+    def metrics(self) -> MetricsRegistry:
+        """The live numbers of models and keys."""
+        return self._parts.metrics
+
+    @property
+    def tallies(self) -> Tallies:
+        """How requests ended, by endpoint."""
+        return self._parts.tallies
 
     # ---- life -----------------------------------------------------------------------------------------------------
 

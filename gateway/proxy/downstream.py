@@ -28,7 +28,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway import errors
 from gateway.errors import GatewayError, failure
-from gateway.exchange import Connection
+from gateway.exchange import Connection, Exchange
 
 if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
@@ -66,7 +66,9 @@ class RequestServer(Protocol):
 class Downstream(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_head_timer", "_payload", "_server", "conn", "draining", "large_head", "relay", "serving")
+    __slots__ = (
+        "_head_timer", "_payload", "_server", "conn", "draining", "exchange", "large_head", "relay", "serving",
+    )  # fmt: skip
 
     def __init__(self, server: RequestServer, manager: web.Server, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -75,6 +77,8 @@ class Downstream(RequestHandler):
         self._payload: StreamReader | None = None
         #: set while an answer is being relayed
         self.relay: Relay | None = None
+        #: the request that is being answered, for the view of live requests
+        self.exchange: Exchange | None = None
         #: addresses, as expressions see them
         self.conn = Connection("", 0, "", 0, 0.0)
         #: the next head may be longer than allowed: it came in pieces, or in one that is

@@ -22,6 +22,7 @@ from gateway import errors
 from gateway.ai.inbound import header_block
 from gateway.errors import GatewayError, failure
 from gateway.exchange import Exchange, ResponseHead
+from gateway.observability.tally import SurfaceTally
 from gateway.policy.action import CloseConnection, Forward, Refuse, Respond
 from gateway.policy.engine import run_phase
 from gateway.proxy import respond
@@ -61,6 +62,8 @@ class Handler:
         self.connections: set[Downstream] = set()
         #: requests being served
         self.inflight = 0
+        #: requests that were refused before their endpoint was known
+        self.refused = SurfaceTally()
         self._idle: asyncio.Event | None = None
         self.stopping = False
         #: called when the number of connections falls below the limit again
@@ -88,6 +91,7 @@ class Handler:
             self.on_room()
 
     def refuse(self, downstream: Downstream, error: GatewayError) -> None:
+        self.refused.note(error.status, error)
         request_id = self._parts.next_id()
         headers = header_block(respond.error_headers(error, None)) + respond.id_lines(request_id)
         body = respond.error_body(error, "", request_id)
@@ -98,7 +102,7 @@ class Handler:
         exchange: Exchange | None = None
         self.inflight += 1
         try:
-            exchange = accept(downstream, message, self._parts)
+            downstream.exchange = exchange = accept(downstream, message, self._parts)
             await self._answer(exchange, downstream)
         except GatewayError as error:
             self._send_error(exchange, error, downstream, message)
@@ -110,6 +114,7 @@ class Handler:
             self._send_error(exchange, failure(errors.INTERNAL), downstream, message)
         finally:
             self.inflight -= 1
+            downstream.exchange = None
             if self._idle is not None and not self.inflight:
                 self._idle.set()
             if exchange is not None:
@@ -216,5 +221,6 @@ class Handler:
                 settle(exchange)
             except Exception as exception:  # noqa: BLE001 - one settler's bug must not keep the others from running
                 self._parts.fault(exception, exchange)
+        exchange.endpoint.tally.count(exchange)
         self._parts.record(exchange)
         exchange.scope = None  # refers back to the exchange: no cycle is left for the collector

@@ -74,6 +74,7 @@ class GatewayEndpoints:
         finally:
             for settle in inner.settlers:
                 settle(inner)
+            target.tally.count(inner)
             self._record(inner)
             inner.scope = None
 
