@@ -32,6 +32,7 @@ from gateway.control.errors import (
     WRONG_VERSION,
     ApiError,
 )
+from gateway.control.http import HttpServer
 from gateway.control.openapi import build_document
 from gateway.control.plane import ControlPlane
 from gateway.control.render import error_body
@@ -73,18 +74,13 @@ class AdminServer:
         routes = (*ROUTES, _document_route())
         self._router = Router(routes)
         self._tls = _tls_context(settings)
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
         #: where it really listens; with port 0 known after ``start``
         self.listen = settings.listen
 
     async def start(self, inherited: socket.socket | None = None) -> None:
         """Listens; on a socket handed over by systemd if there is one (SV-22)."""
-        application = web.Application()
-        # (?s): a decoded path may hold a line end, and must meet the same checks
-        application.router.add_route("*", "/{path:(?s:.*)}", self._serve)
-        self._runner = web.AppRunner(
-            application, access_log=None, handle_signals=False, auto_decompress=False, shutdown_timeout=_SHUTDOWN_S
-        )
+        self._runner = web.ServerRunner(HttpServer(self._serve, self._refuse), shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
         await self._site(self._runner, inherited).start()
         address = self._runner.addresses[0]
@@ -102,14 +98,14 @@ class AdminServer:
         if self._tls is not None and self._settings.tls is not None:
             self._tls.load_cert_chain(self._settings.tls.cert_file, self._settings.tls.key_file)
 
-    def _site(self, runner: web.AppRunner, inherited: socket.socket | None) -> web.BaseSite:
+    def _site(self, runner: web.ServerRunner, inherited: socket.socket | None) -> web.BaseSite:
         if inherited is not None:
             return web.SockSite(runner, inherited, ssl_context=self._tls)
         if self._settings.listen.path:
             return web.UnixSite(runner, self._settings.listen.path, ssl_context=self._tls)
         return web.TCPSite(runner, self._settings.listen.host, self._settings.listen.port, ssl_context=self._tls)
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Never raises: whatever goes wrong is an answer."""
         operation_id = self._ids.draw("op_", int(self._plane.clock.now() * 1e9))
         style = self._router.style_of(request.rel_url.raw_path)
@@ -129,7 +125,13 @@ class AdminServer:
         reply = Reply(refusal.status, error_body(refusal, style, operation_id))
         return self._respond(request, operation_id, reply, refusal.headers)
 
-    async def _answer(self, request: web.Request, style: Style, operation_id: str) -> Reply:
+    def _refuse(self, request: web.BaseRequest, ours: bool) -> web.Response:
+        """The answer to a request that could not be read (CP-5, CP-20)."""
+        operation_id = self._ids.draw("op_", int(self._plane.clock.now() * 1e9))
+        refusal = ApiError(INTERNAL if ours else MALFORMED)
+        return self._respond(request, operation_id, Reply(refusal.status, error_body(refusal, Style.A, operation_id)))
+
+    async def _answer(self, request: web.BaseRequest, style: Style, operation_id: str) -> Reply:
         raw_path, source = request.rel_url.raw_path, _source(request)
         if not self._hosts.admits(request.headers.get("Host"), _local_address(request)):
             raise ApiError(WRONG_HOST)
@@ -153,7 +155,7 @@ class AdminServer:
         )
         return await route.handler(self._plane, call)
 
-    async def _principal(self, request: web.Request, source: str, operation_id: str) -> Identity | None:
+    async def _principal(self, request: web.BaseRequest, source: str, operation_id: str) -> Identity | None:
         """The admin key that asks; None where none is needed."""
         raw_path = request.rel_url.raw_path
         if self._router.is_public(request.method, raw_path):
@@ -171,7 +173,7 @@ class AdminServer:
         self._plane.last_used.touch(identity.id, self._plane.now_ms())
         return identity
 
-    async def _note_failure(self, request: web.Request, error: ApiError, source: str, operation_id: str) -> None:
+    async def _note_failure(self, request: web.BaseRequest, error: ApiError, source: str, operation_id: str) -> None:
         """``admin_authentication_failed`` (CP-115); a store in trouble does not change the answer."""
         call = Call(style=Style.A, path="", base="", operation_id=operation_id, principal="", source_ip=source)
         credential = request.headers.get("Authorization", "").rpartition(" ")[2]
@@ -181,18 +183,18 @@ class AdminServer:
         except StoreUnavailable as unavailable:
             log.warning("a failed authentication could not be recorded: %s", unavailable)
 
-    def _preflight(self, request: web.Request) -> Reply | None:
+    def _preflight(self, request: web.BaseRequest) -> Reply | None:
         """A browser of a listed origin asks first (CP-4)."""
         if request.method == "OPTIONS" and self._origin(request) and "Access-Control-Request-Method" in request.headers:
             return Reply(204)
         return None
 
-    def _origin(self, request: web.Request) -> str | None:
+    def _origin(self, request: web.BaseRequest) -> str | None:
         origin = request.headers.get("Origin")
         return origin if origin is not None and origin in self._settings.cors_origins else None
 
     def _respond(
-        self, request: web.Request, operation_id: str, reply: Reply, extra: tuple[tuple[str, str], ...] = ()
+        self, request: web.BaseRequest, operation_id: str, reply: Reply, extra: tuple[tuple[str, str], ...] = ()
     ) -> web.Response:
         headers = {"cache-control": "no-store", "x-operation-id": operation_id, "server": "gateway", **dict(extra)}
         origin = self._origin(request)
@@ -208,7 +210,7 @@ class AdminServer:
         return web.Response(status=reply.status, body=body, headers=headers)
 
 
-async def _read_body(request: web.Request, shape: Object) -> Mapping[str, Any]:
+async def _read_body(request: web.BaseRequest, shape: Object) -> Mapping[str, Any]:
     """The checked body of a request that has one (CP-6, CP-7)."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise ApiError(WRONG_CONTENT_TYPE, given=f"encoded {request.headers['Content-Encoding'][:40]}")
@@ -228,7 +230,7 @@ async def _read_body(request: web.Request, shape: Object) -> Mapping[str, Any]:
     return shape.parse(body)
 
 
-async def _read_bytes(request: web.Request) -> bytes:
+async def _read_bytes(request: web.BaseRequest) -> bytes:
     if request.content_length is not None and request.content_length > BODY_MAXIMUM:
         raise ApiError(BODY_TOO_LARGE, maximum=BODY_MAXIMUM)
     chunks, size = [], 0
@@ -244,13 +246,13 @@ async def _read_bytes(request: web.Request) -> bytes:
     return b"".join(chunks)
 
 
-def _source(request: web.Request) -> str:
+def _source(request: web.BaseRequest) -> str:
     """The peer's address; forwarded headers are not believed here."""
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     return str(peer[0]) if isinstance(peer, tuple) else "unix"
 
 
-def _local_address(request: web.Request) -> str:
+def _local_address(request: web.BaseRequest) -> str:
     own = request.transport.get_extra_info("sockname") if request.transport is not None else None
     return str(own[0]) if isinstance(own, tuple) else ""
 
