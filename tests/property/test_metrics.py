@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.ai.key_metrics import MetricsRegistry
-from gateway.ai.measure import Measure, Outcome
+from gateway.ai.measure import Measure, Outcome, counts_up_to
 from gateway.ai.window_metrics import Window
 from gateway.clock import ManualClock
 
@@ -93,6 +93,23 @@ def check(window: Window, attempts: list[Attempt]) -> None:
     assert window.token.estimated_output == sum(2 for attempt in attempts if attempt.tokens)
 
 
+def check_lifetime(window: Window, attempts: list[Attempt]) -> None:
+    """What a scrape reads counts every attempt there ever was (AG-331)."""
+    parts = window.lifetime()
+    assert sum(bucket.count for bucket in parts) == len(attempts)
+    for name in ("timeout", "rate_limit", "client", "server", "connection"):
+        assert sum(getattr(bucket, name) for bucket in parts) == sum(each.outcome.value == name for each in attempts)
+    times = [attempt.upstream_s for attempt in attempts if attempt.upstream_s is not None]
+    assert sum(bucket.upstream_us for bucket in parts) == sum(int(time * 1e6) for time in times)
+    bounds = (0.001, 1.0, 60.0, 3_601.0)
+    shown = [
+        sum(counts)
+        for counts in zip(*(counts_up_to(b.histogram, 1, [s * 1e6 for s in bounds]) for b in parts), strict=True)
+    ]
+    for bound, count in zip(bounds, shown, strict=True):
+        assert sum(time <= bound * 0.98 for time in times) <= count <= sum(time <= bound * 1.02 for time in times)
+
+
 @settings(max_examples=100)
 @given(st.lists(ATTEMPTS, max_size=120), st.sampled_from([0.0, 5.0, 100.0, 290.0, 400.0]))
 def test_windows_equal_brute_force(attempts, rest_s):
@@ -111,6 +128,7 @@ def test_windows_equal_brute_force(attempts, rest_s):
             assert views[0].account.latency.upstream_ms_p95 >= 0
     clock.advance(rest_s)
     registry.settle()
+    check_lifetime(views[0].series.account, attempts)
     oldest = int(clock.monotonic() // 10) - 29
     held = [attempt for at, attempt in log if int(at // 10) >= oldest]
     check(views[0].account, held)

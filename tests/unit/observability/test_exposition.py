@@ -1,0 +1,50 @@
+"""The Prometheus text format, read back by Prometheus' own parser."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.observability.exposition import Exposition
+
+
+def families(shown: Exposition) -> dict[str, list[tuple[str, dict[str, str], float]]]:
+    """Family → (sample name, labels, value)."""
+    return {
+        family.name: [(sample.name, sample.labels, sample.value) for sample in family.samples]
+        for family in text_string_to_metric_families(shown.text().decode())
+    }
+
+
+def test_counters_gauges_and_families_without_samples():
+    shown = Exposition()
+    shown.counter("a_total", "A", [({"x": "1"}, 3), ({"x": "2"}, Decimal("0.00001"))])
+    shown.gauge("b", "B", [({}, 2.5)])
+    shown.counter("c_total", "C", [])
+    assert families(shown) == {
+        "a": [("a_total", {"x": "1"}, 3.0), ("a_total", {"x": "2"}, 0.00001)],
+        "b": [("b", {}, 2.5)],
+        "c": [],
+    }
+
+
+def test_histograms_are_cumulated():
+    shown = Exposition()
+    shown.histogram("h_seconds", "H", (0.1, 1.0), [({"m": "x"}, [1, 3], 4, 12.5)])
+    assert families(shown)["h_seconds"] == [
+        ("h_seconds_bucket", {"m": "x", "le": "0.1"}, 1.0),
+        ("h_seconds_bucket", {"m": "x", "le": "1.0"}, 3.0),
+        ("h_seconds_bucket", {"m": "x", "le": "+Inf"}, 4.0),
+        ("h_seconds_sum", {"m": "x"}, 12.5),
+        ("h_seconds_count", {"m": "x"}, 4.0),
+    ]
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r"), max_size=20))
+def test_any_label_value_survives(text):
+    shown = Exposition()
+    shown.gauge("g", "several\nlines \\ here", [({"label": text}, 1)])
+    assert families(shown)["g"] == [("g", {"label": text}, 1.0)]
