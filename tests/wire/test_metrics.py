@@ -101,7 +101,7 @@ async def test_ag_331_requests_attempts_tokens_and_cost():
 
 
 async def test_ag_331_times_quotas_and_keys():
-    async with serving("demo-key-429", "demo-key-b:remaining=7") as (_, gateway):
+    async with serving("demo-key-429", "demo-key:remaining=7") as (_, gateway):
         await ask(gateway, model="demo", stream=True)
         await ask(gateway, model="demo")
         found = scrape(gateway)
