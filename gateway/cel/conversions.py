@@ -124,10 +124,18 @@ def to_string(value: Any) -> str:
     raise no_overload(value)
 
 
+def utf8(text: str) -> bytes:
+    """Its bytes; those of a header that were no UTF-8 as they came. Half a surrogate pair (JSON allows it) has none."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise Failure("text is not valid Unicode") from None
+
+
 def to_bytes(value: Any) -> bytes:
     """UTF-8."""
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
+        return utf8(value)
     if value.__class__ is bytes:
         return bytes(value)
     raise no_overload(value)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus, unquote_to_bytes
 
-from gateway.cel.conversions import bytes_text, to_string
+from gateway.cel.conversions import bytes_text, to_string, utf8
 from gateway.cel.errors import Failure
 from gateway.cel.values import BoolKey, no_overload
 
@@ -16,10 +16,6 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(//([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.S)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]<>\"^`{|}\\%@]*)(?::([0-9]*))?")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
 
 
 # --- base64
@@ -38,7 +34,7 @@ def decode_base64(text: str) -> bytes:
 
 
 def encode_text_base64(text: str) -> str:
-    return encode_base64(_bytes(text))
+    return encode_base64(utf8(text))
 
 
 def decode_text_base64(text: str) -> str:
@@ -55,14 +51,14 @@ def basic_credentials(user: str, password: str) -> str:
 
 def escape_url(text: str) -> str:
     """Everything but ``A-Za-z0-9-._~`` as ``%XX``."""
-    return quote(_bytes(text), safe="")
+    return quote(utf8(text), safe="")
 
 
 def unescape_url(text: str) -> str:
     """``+`` stays."""
     if _BAD_ESCAPE.search(text):
         raise Failure("invalid URL escape")
-    return unquote_to_bytes(_bytes(text)).decode("utf-8", "surrogateescape")
+    return unquote_to_bytes(utf8(text)).decode("utf-8", "surrogateescape")
 
 
 # --- URLs
@@ -132,7 +128,7 @@ def encode_query(values: Mapping[Any, Any]) -> str:
         items = value if isinstance(value, list | tuple) else (value,)
         pairs += [(name, to_string(item)) for item in items]
     pairs.sort(key=lambda pair: pair[0])
-    return "&".join([f"{quote_plus(_bytes(name))}={quote_plus(_bytes(value))}" for name, value in pairs])
+    return "&".join([f"{quote_plus(utf8(name))}={quote_plus(utf8(value))}" for name, value in pairs])
 
 
 def is_query(text: str) -> bool:

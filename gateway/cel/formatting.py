@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.cel.conversions import bytes_text, to_string
+from gateway.cel.conversions import bytes_text, to_string, utf8
 from gateway.cel.errors import Failure
 from gateway.cel.limits import check_size
 from gateway.cel.values import BoolKey, TypeValue, Uint, type_name
@@ -117,7 +117,7 @@ def _hexadecimal(value: Any, precision: int) -> str:
     if value.__class__ in (int, Uint):
         return f"{int(value):x}"
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").hex()
+        return utf8(value).hex()
     if value.__class__ is bytes:
         return str(value.hex())
     raise _refused("x", value)

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
+from gateway.cel.conversions import utf8
 from gateway.cel.encoding import encode_base64
 from gateway.cel.errors import Failure
 
@@ -97,7 +98,7 @@ def digest_function(name: str) -> Callable[..., str]:
     compute = HASHES[name]
 
     def digest(text: str, form: str = "hex") -> str:
-        content = compute(text.encode("utf-8", "surrogateescape"))
+        content = compute(utf8(text))
         if form == "hex":
             return content.hex()
         if form == "base64":

@@ -49,12 +49,18 @@ class StreamRules:
     def feed(self, payload: bytes) -> bytes:
         """What the client gets for these bytes; raises StreamRuleError."""
         out: list[bytes] = []
+        failure: GatewayError | None = None
         try:
-            out.extend(map(self._changed, self._parser.feed(payload)))
+            events = self._parser.feed(payload)
         except EventTooLargeError as error:
-            raise StreamRuleError(b"".join(out), GatewayError(EVALUATION_LIMIT, cause=str(error))) from None
+            events = error.before
+            failure = GatewayError(EVALUATION_LIMIT, cause=str(error))
+        try:
+            out.extend(map(self._changed, events))
         except GatewayError as error:
-            raise StreamRuleError(b"".join(out), error) from None
+            failure = error
+        if failure is not None:
+            raise StreamRuleError(b"".join(out), failure)
         return b"".join(out)
 
     def finish(self) -> bytes:

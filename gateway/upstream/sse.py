@@ -30,7 +30,11 @@ _PING_STARTS = (b":", b"event: ping", b"event:ping", b"event: keepalive", b"even
 
 
 class EventTooLargeError(ValueError):
-    """One event is longer than the limit (AG-266: fail closed)."""
+    """One event is longer than the limit (AG-266: fail closed). ``before``: the events that came whole before it."""
+
+    def __init__(self, limit_bytes: int, before: list[SseEvent]) -> None:
+        super().__init__(f"an event of more than {limit_bytes} bytes")
+        self.before = before
 
 
 class SseEvent:
@@ -112,12 +116,12 @@ class SseParser:
         events: list[SseEvent] = []
         for end in _event_ends(source, scan):
             if end - position > self._limit:
-                raise EventTooLargeError(f"an event of more than {self._limit} bytes")
+                raise EventTooLargeError(self._limit, events)
             events.append(SseEvent(bytes(source[position:end])))
             position = end
         rest = len(source) - position
         if rest > self._limit:
-            raise EventTooLargeError(f"an event of more than {self._limit} bytes")
+            raise EventTooLargeError(self._limit, events)
         if source is pending:
             del pending[:position]
         elif rest:

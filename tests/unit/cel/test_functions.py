@@ -20,7 +20,7 @@ from gateway.cel.networks import address, network
 from gateway.cel.randoms import random_functions
 from gateway.cel.regexes import compile_pattern
 from gateway.cel.values import Duration, Timestamp
-from tests.unit.cel.hosts import ENVIRONMENT, Scope, run
+from tests.unit.cel.hosts import ENVIRONMENT, Scope, fails, run
 
 
 @pytest.mark.parametrize(
@@ -362,3 +362,14 @@ def test_every_standard_function_is_named_once_per_signature() -> None:
     rows = [(function.name, function.method, function.params) for function in STANDARD]
     assert len(rows) == len(set(rows))
     assert MAX_RANGE == 10_000
+
+
+@pytest.mark.parametrize(
+    "text", ["vars.x.encodeBase64()", "url.escape(vars.x)", "vars.x.sha256()", "bytes(vars.x)", "'%x'.format([vars.x])",
+             "queryString.encode({'a': vars.x})", "basic_auth.encode(vars.x, '')", "url.unescape(vars.x)"],
+)  # fmt: skip
+def test_half_a_surrogate_pair_has_no_bytes(text: str) -> None:
+    """JSON can write one; what needs bytes fails with a reason, and tests say no."""
+    scope = Scope(vars={"x": "\ud800"})
+    assert fails(text, scope) == "text is not valid Unicode"
+    assert run("vars.x.isURL()", scope) is False

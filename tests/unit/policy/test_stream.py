@@ -83,3 +83,15 @@ def test_an_answer_in_a_stream_ends_it_tp56() -> None:
     with pytest.raises(StreamRuleError) as caught:
         machine.feed(b"data: a\n\n")
     assert caught.value.error.code == "ERR_NGROK_2300"
+
+
+@pytest.mark.parametrize("size", [1, 7, 2_000])
+def test_what_came_before_a_message_that_is_too_long_is_sent_tp446(size: int) -> None:
+    """However the stream is cut."""
+    machine = rules("on_event_stream_message:\n  - {type: log, config: {metadata: {a: b}}}\n")
+    stream = b"data: a\n\ndata: b\n\ndata: " + b"x" * 1_100
+    out: list[bytes] = []
+    with pytest.raises(StreamRuleError) as caught:
+        out.extend(machine.feed(stream[start : start + size]) for start in range(0, len(stream), size))
+    assert b"".join(out) + caught.value.sent == b"data: a\n\ndata: b\n\n"
+    assert caught.value.error.code == "ERR_NGROK_2249"
