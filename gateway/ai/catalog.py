@@ -24,6 +24,7 @@ from gateway.ai.catalog_schema import OVERLAY
 from gateway.ai.providers import check_base_url
 from gateway.ai.surfaces import SURFACES
 from gateway.document import Problems, parse_document
+from gateway.node import Node
 from gateway.schema.reader import Invalid, Reader
 
 #: (format, surface) → allowed request members, None for all
@@ -149,19 +150,35 @@ def load_overlay(source: str | bytes, problems: Problems, allow_http_hosts: Coll
     if isinstance(overlay, Invalid):
         return None
     merged = _merge(_shipped(), overlay)
-    for message in _faults(merged, allow_http_hosts):
-        problems.error(root, problems.codes.bad_value, message)
+    for section, entry, member, message in _faults(merged, allow_http_hosts):
+        problems.error(_place(root, section, entry, member), problems.codes.bad_value, message)
     return None if problems.failed else build_catalog(merged)
 
 
-def _faults(merged: Raw, allow_http_hosts: Collection[str]) -> Iterator[str]:
+def _faults(merged: Raw, allow_http_hosts: Collection[str]) -> Iterator[tuple[str, Mapping[str, Any], str, str]]:
+    """(section, entry, member, what is wrong with it)."""
     providers = {provider["id"].lower() for provider in merged["providers"]}
     for provider in merged["providers"]:
         for problem in check_base_url(provider.get("base_url", ""), allow_http_hosts):
-            yield f"base_url of provider '{provider['id']}': {problem}"
+            yield "providers", provider, "base_url", f"base_url of provider '{provider['id']}': {problem}"
     for model in merged["models"]:
         if model["provider"].lower() not in providers:
-            yield f"model '{model['id']}' names the provider '{model['provider']}', which does not exist"
+            message = f"model '{model['id']}' names the provider '{model['provider']}', which does not exist"
+            yield "models", model, "provider", message
+
+
+def _place(root: Node, section: str, entry: Mapping[str, Any], member: str) -> Node:
+    """Where the overlay says it; an entry without that member stands for it."""
+    entries = root.get(section)
+    for node in entries.items if entries is not None else ():
+        names = {name: _word(node.get(name)) for name in ("provider", "id")}
+        if (names["provider"], names["id"]) == _identity(entry):
+            return node.get(member) or node
+    return root
+
+
+def _word(node: Node | None) -> str:
+    return str(node.value).lower() if node is not None else ""
 
 
 def render_json(yaml_source: str) -> bytes:

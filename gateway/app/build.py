@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.actions import ACTIONS
 from gateway.ai.build import AiParts, GatewayBuilder
-from gateway.ai.catalog import load_shipped
+from gateway.app.catalogs import load_catalog
 from gateway.app.masking import inline_secrets, managed_secrets
 from gateway.policy.action import CompileDeps
 from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
@@ -23,6 +23,7 @@ from gateway.snapshot import Endpoint, Snapshot
 from gateway.upstream.relay import RelayLimits
 
 if TYPE_CHECKING:
+    from gateway.ai.catalog import Catalog
     from gateway.app.parts import Parts
     from gateway.settings import Settings
     from gateway.settings.address import Listen
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 class Draft:
     """A snapshot in the making. ``claims``: keys of the runtime state it uses."""
 
+    catalog: Catalog
     problems: list[Problems] = field(default_factory=list)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     routes: dict[str, dict[str, Endpoint]] = field(default_factory=dict)
@@ -55,7 +57,8 @@ class SnapshotBuilder:
         self.claims: set[tuple[Any, ...]] = set()
         #: secrets that it holds as plain text, for the log filter
         self.inline_secrets: set[str] = set()
-        self._ai_parts: AiParts | None = None
+        #: models and prices of the snapshot built last; None before the first one
+        self.catalog: Catalog | None = None
         self._forwarding: ForwardParts | None = None
 
     def build(self, settings: Settings, addresses: Mapping[str, Listen]) -> tuple[Snapshot | None, list[Problems]]:
@@ -63,14 +66,18 @@ class SnapshotBuilder:
 
         ``addresses``: listener as configured → real address.
         """
-        draft = Draft()
+        catalog, problems = load_catalog(settings.ai, self._parts.clock)
+        if catalog is None:
+            return None, problems
+        draft = Draft(catalog, problems)
         self._forwarding = forward_parts(self._parts, settings)
-        gateways = GatewayBuilder(self._gateway_parts(), settings.ai)
+        gateways = GatewayBuilder(self._gateway_parts(catalog), settings.ai)
         for entry in settings.endpoints:
             self._endpoint(entry, settings, gateways, draft, addresses)
         draft.problems.append(_unreachable_phases(draft))
         if draft.failed:
             return None, draft.problems
+        self.catalog = catalog
         self.claims = draft.claims
         self.inline_secrets = draft.inline_secrets | managed_secrets(settings)
         self._generation += 1
@@ -85,30 +92,27 @@ class SnapshotBuilder:
         )
         return snapshot, draft.problems
 
-    def _gateway_parts(self) -> AiParts:
-        """Made at the first build, since the catalog is read from disk."""
-        if self._ai_parts is None:
-            parts = self._parts
-            self._ai_parts = AiParts(
-                catalog=load_shipped(),
-                metrics=parts.metrics,
-                transport=parts.transport,
-                clock=parts.clock,
-                instance_id=parts.instance_id,
-                installation_key=parts.installation_key,
-                scope_of=lambda exchange: scope_of(exchange, parts.clock.now),
-                environment=policy_context(ACTIONS).environment(Phase.REQUEST),
-                authenticate=parts.keys.authenticate,
-                rows_before=(parts.keys.routed, parts.keys.attached),
-                rows_after=(parts.keys.account,),
-            )
-        return self._ai_parts
+    def _gateway_parts(self, catalog: Catalog) -> AiParts:
+        parts = self._parts
+        return AiParts(
+            catalog=catalog,
+            metrics=parts.metrics,
+            transport=parts.transport,
+            clock=parts.clock,
+            instance_id=parts.instance_id,
+            installation_key=parts.installation_key,
+            scope_of=lambda exchange: scope_of(exchange, parts.clock.now),
+            environment=policy_context(ACTIONS).environment(Phase.REQUEST),
+            authenticate=parts.keys.authenticate,
+            rows_before=(parts.keys.routed, parts.keys.attached),
+            rows_after=(parts.keys.account,),
+        )
 
     def _endpoint(
         self, entry: EndpointSettings, settings: Settings, gateways: GatewayBuilder, draft: Draft,
         addresses: Mapping[str, Listen],
     ) -> None:  # fmt: skip
-        context = policy_context(ACTIONS, self._options(entry, settings))
+        context = policy_context(ACTIONS, self._options(entry, settings, draft.catalog))
         policy, problems = _load(entry, context)
         draft.problems.append(problems)
         if problems.failed:
@@ -164,7 +168,7 @@ class SnapshotBuilder:
             return None
         return Forwarder(entry.upstream_url, self._forwarding)
 
-    def _options(self, entry: EndpointSettings, settings: Settings) -> PolicyOptions:
+    def _options(self, entry: EndpointSettings, settings: Settings, catalog: Catalog) -> PolicyOptions:
         policy = settings.policy
         secrets = self._parts.secrets
 
@@ -191,7 +195,7 @@ class SnapshotBuilder:
             max_buffered_body_bytes=policy.max_buffered_body_bytes,
             max_sse_message_bytes=policy.max_sse_message_bytes,
             http_request_allow_external=policy.http_request_allow_external,
-            catalog_providers=frozenset(self._gateway_parts().catalog.providers_by_name),
+            catalog_providers=frozenset(catalog.providers_by_name),
             allow_http_hosts=settings.ai.allow_http_hosts,
             admin_listeners=((settings.admin.listen.host, settings.admin.listen.port),),
         )

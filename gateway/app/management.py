@@ -154,7 +154,9 @@ class Management:
     # ---- control.plane.Surroundings -------------------------------------------------------------------------------
 
     def primary_provider(self, name: str) -> str | None:
-        entry = self._catalog.provider(name)
+        process = self._process
+        catalog = process.catalog if process is not None else None
+        entry = (catalog or self._catalog).provider(name)
         return None if entry is None else entry.id
 
     def base_url_fault(self, url: str) -> UrlFault | None:

@@ -24,6 +24,7 @@ from gateway.snapshot import Listener, Snapshot, SnapshotRef
 if TYPE_CHECKING:
     import socket
 
+    from gateway.ai.catalog import Catalog
     from gateway.ai.key_metrics import MetricsRegistry
     from gateway.app.parts import Parts
     from gateway.app.services import Services
@@ -147,6 +148,11 @@ class Process:
         while True:
             self._notifier.alive()
             await asyncio.sleep(interval_s)
+
+    @property
+    def catalog(self) -> Catalog | None:
+        """The providers and models that are served; None before the first snapshot."""
+        return self._builder.catalog
 
     # ---- configuration --------------------------------------------------------------------------------------------
 
