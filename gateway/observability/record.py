@@ -13,7 +13,7 @@ Fields in JSON
     provider model first_byte_ms                                          if there was an attempt: the last one's
     code message cause                                                    of a failed request
     logs                                                                  metadata of ``log`` actions (TP-425)
-An attempt: provider model status outcome code ms key.
+An attempt: provider model status outcome code ms key; outcome is success, cancelled, or a kind of AG-180.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def _describe_attempt(attempt: Attempt, finished: float) -> dict[str, Any]:
         "provider": candidate.provider.id,
         "model": candidate.name,
         "status": attempt.status,
-        "outcome": attempt.kind or "success",
+        # no kind and no end: its client left, or the gateway stopped
+        "outcome": attempt.kind or ("success" if attempt.completed else "cancelled"),
         "code": attempt.code,
         "ms": int(((attempt.completed or finished) - attempt.started) * 1e5) / 100,
         "key": None if key is None else key.value.trimmed(),

@@ -60,6 +60,7 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Hel
         _send_head(exchange, downstream, answer, respond.status_line(status) + headers)
         return
     elif answer.is_complete:
+        exchange.streaming = answer.event_stream
         body = answer.take_body()
         rules = stream_rules(exchange, answer) if answer.event_stream else None
         if rules is not None:

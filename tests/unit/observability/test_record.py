@@ -136,6 +136,7 @@ def test_unfinished_attempt_lasts_until_now() -> None:
     exchange.attempts[-1].completed = exchange.attempts[-1].first_byte = 0.0
     record = describe(exchange, 1_000.5, "T")
     assert record["attempts"][-1]["ms"] == 500.0
+    assert record["attempts"][-1]["outcome"] == "cancelled"
     assert record["first_byte_ms"] is None
 
 
