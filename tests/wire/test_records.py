@@ -30,7 +30,8 @@ async def record_of(gateway: RunningGateway, model: str, **more: Any) -> dict[st
 @pytest.mark.parametrize("stream", [True, False])
 async def test_ag_330_a_request_that_failed_over(stream: bool):
     async with serving("demo-key-503", "demo-key") as (_, gateway):
-        record = await record_of(gateway, "demo:demo-fast", stream=stream)
+        more = {"stream_options": {"include_usage": True}} if stream else {}
+        record = await record_of(gateway, "demo:demo-fast", stream=stream, **more)
     assert record.keys() == ALWAYS | OF_MODELS
     assert (record["method"], record["path"], record["status"]) == ("POST", CHAT_PATH, 200)
     assert (record["surface"], record["models"], record["stream"]) == ("chat-completions", ("demo:demo-fast",), stream)
