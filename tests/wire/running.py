@@ -17,6 +17,7 @@ from gateway.ai.inbound import parse_head
 from gateway.app.parts import Parts, Tasks, build_parts
 from gateway.app.process import Process, ProcessOptions
 from gateway.app.services import build_services
+from gateway.clock import Clock
 from gateway.demo.tls import SelfSigned
 from gateway.exchange import Exchange
 from gateway.problems import Problems
@@ -55,6 +56,8 @@ class RunningGateway:
     trust: SelfSigned | None = None
     #: every attempt goes by ClientSession instead of the pool
     use_session: bool = False
+    #: what policies take for the time; pools and timers go by the machine's
+    clock: Clock | None = None
     records: list[Exchange] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -89,6 +92,8 @@ class RunningGateway:
     async def _serve(self, settings: Settings, tasks: Tasks, ready: asyncio.Event) -> None:
         table = SecretTable([MemorySource(self.secrets)])
         self.parts: Parts = build_parts(settings, secrets=table, installation_key=b"k" * 32, tasks=tasks)
+        if self.clock is not None:
+            self.parts.clock = self.clock
         if self.use_session:
             self.parts.transport = SessionTransport(self.parts.session, tasks.spawn, parse_head, lambda origin: None)
         self.services = build_services(self.parts, settings, record=self.records.append)
