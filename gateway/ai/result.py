@@ -114,11 +114,6 @@ class AiGatewayResult:
             "author": candidate.author,
         }
 
-    def as_map(self) -> dict[str, Any]:
-        """The whole result, for ``${actions.ngrok.ai_gateway}`` (AG-282); absent members are left out."""
-        members = {name: getattr(self, name) for name in self.__cel__}
-        return {name: value for name, value in members.items() if value is not None}
-
     def _tried(
         self, candidate: Candidate, order: KeyOrder, shared: frozenset[str], attempts: list[Attempt]
     ) -> dict[str, Any]:

@@ -47,7 +47,9 @@ def _scalar_or_object(value: Any, depth: int) -> Any:
     members: Mapping[str, object] | None = getattr(value.__class__, "__cel__", None)
     if members is None:
         raise no_overload(value)
-    return {name: plain(getattr(value, name), depth + 1) for name in members}
+    # members that are absent are not there (AG-280, TP-202); null stands only where a document or a list has it
+    found = ((name, getattr(value, name)) for name in members)
+    return {name: plain(member, depth + 1) for name, member in found if member is not None}
 
 
 def _number(value: float) -> float | int:
