@@ -1,4 +1,8 @@
-"""Budget alerts: to the log and to the event destinations (CP-58, P38). Once per threshold and period: the ledger's."""
+"""Alerts: to the log and to the event destinations (CP-58, AG-332, P38).
+
+How often is not decided here: budgets alert once per threshold and period (the ledger's doing), keys that are rate
+limited once until they were calm (``ai.rate_alerts``).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.ai.rate_alerts import RateLimited
 from gateway.auth.budgets import ACCOUNT, Alert
 from gateway.auth.money import to_text
 from gateway.clock import Clock
@@ -14,7 +19,7 @@ from gateway.control.request import Style
 from gateway.store.ids import IdSource
 from gateway.store.rows import SYSTEM
 
-log = logging.getLogger("gateway.budget")
+log = logging.getLogger("gateway.alerts")
 
 
 class AlertSender:
@@ -49,5 +54,36 @@ class AlertSender:
                 "event_timestamp": time_text(int(now * 1_000), Style.A),
                 "principal": SYSTEM,
                 "object": shown,
+            }
+        )
+
+
+class RateLimitSender:
+    """Turns keys that are being rate limited into events (AG-332)."""
+
+    def __init__(self, emit: Callable[[Mapping[str, Any]], None], clock: Clock) -> None:
+        self._emit = emit
+        self._clock = clock
+        self._ids = IdSource()
+
+    def send(self, alert: RateLimited) -> None:
+        now = self._clock.now()
+        log.warning(
+            "key %s of %s: %.0f %% of %d attempts in %d s were rate limited",
+            alert.key_id, alert.provider, 100 * alert.rate, alert.attempts, alert.window_s,
+        )  # fmt: skip
+        self._emit(
+            {
+                "event_id": self._ids.draw("ev_", int(now * 1e9)),
+                "event_type": "ai_gateway_key_rate_limited.v0",
+                "event_timestamp": time_text(int(now * 1_000), Style.A),
+                "principal": SYSTEM,
+                "object": {
+                    "provider": alert.provider,
+                    "keyId": alert.key_id,
+                    "rate": round(alert.rate, 4),
+                    "windowSeconds": alert.window_s,
+                    "count": alert.attempts,
+                },
             }
         )
