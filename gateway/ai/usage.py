@@ -47,9 +47,9 @@ _ZERO: Final = Decimal(0)
 
 
 class Usage:
-    """What one attempt used. ``reported``: the provider said so; else the numbers are 0 and estimates apply."""
+    """What one attempt used. ``reported``: the provider said all of it; ``estimated``: the gateway counted the rest."""
 
-    __slots__ = ("cache_write", "cached", "input", "output", "reasoning", "reported", "stop_reason")
+    __slots__ = ("cache_write", "cached", "estimated", "input", "output", "reasoning", "reported", "stop_reason")
 
     def __init__(self) -> None:
         #: all input tokens, cached ones included
@@ -61,6 +61,7 @@ class Usage:
         #: part of ``output``
         self.reasoning = 0
         self.reported = False
+        self.estimated = False
         #: AG-242; '' if unknown
         self.stop_reason = ""
 
@@ -105,7 +106,7 @@ class UsageTap:
     It may be fed every block or only those that mention usage; ``usage`` is told the last ones.
     """
 
-    __slots__ = ("_before", "_body", "_first", "_last", "_middle", "_surface")
+    __slots__ = ("_before", "_body", "_first", "_last", "_middle", "_surface", "unreported")
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
@@ -114,6 +115,8 @@ class UsageTap:
         self._before = b""
         self._middle = b""
         self._last = b""
+        #: a complete body that says nothing of usage, for estimates (AG-230)
+        self.unreported = b""
 
     def feed(self, block: bytes) -> None:
         """One block of whole events, without chunk framing."""
@@ -126,7 +129,9 @@ class UsageTap:
 
     def feed_body(self, body: bytes) -> None:
         """A complete body that is no stream."""
-        self._body = usage_of_body(self._surface, body)
+        usage = self._body = usage_of_body(self._surface, body)
+        if not usage.reported:
+            self.unreported = body
 
     def feed_tail(self, tail: bytes) -> None:
         """The end of a body that was not kept (AG-243)."""

@@ -26,6 +26,11 @@ def payload_of(frames: bytes) -> bytes:
     return b"".join(pieces)
 
 
+def is_framed(block: bytes) -> bool:
+    """Whether a block came as chunk frames: no line of an event stream is a bare hexadecimal number."""
+    return _FRAMING_BEFORE.match(block) is not None
+
+
 def usage_events(block: bytes, *, framed: bool) -> Iterator[bytes]:
     """The events that report usage: those with a ``usage`` object."""
     end = 0

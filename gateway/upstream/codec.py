@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 if TYPE_CHECKING:
     from gateway.errors import GatewayError
@@ -51,6 +53,39 @@ class UsageTap(Protocol):
     """Collects what usage is read from: blocks that mention it."""
 
     def feed(self, block: bytes) -> None: ...
+
+
+class Blocks(Protocol):
+    """A list, as far as the relay looks at it."""
+
+    def append(self, block: bytes, /) -> None: ...
+
+
+class Kept(Protocol):
+    """Takes the blocks of a stream as they are relayed: ``gateway.ai.delivered``."""
+
+    @property
+    def blocks(self) -> Blocks:
+        """What the relay appends to; stays the same object."""
+        ...
+
+    def make_room(self, sent_bytes: int) -> int:
+        """``sent_bytes`` were relayed in all; gives the number at which this has to be called again."""
+        ...
+
+
+class _NothingKept:
+    """For streams whose output nobody counts."""
+
+    def __init__(self) -> None:
+        #: drops what is appended, without a Python frame
+        self.blocks: deque[bytes] = deque(maxlen=0)
+
+    def make_room(self, sent_bytes: int) -> int:
+        return sys.maxsize
+
+
+NOTHING_KEPT: Final[Kept] = _NothingKept()
 
 
 class RewriteError(Exception):

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING
 
 from gateway.upstream import decoding, sse
 from gateway.upstream.blocks import last_events, payload_of, usage_events
+from gateway.upstream.codec import NOTHING_KEPT
 from gateway.upstream.framing import Framing, Source
 
 if TYPE_CHECKING:
     from gateway.upstream.attempt import Held
-    from gateway.upstream.codec import Codec, Head, UsageTap
+    from gateway.upstream.codec import Codec, Head, Kept, UsageTap
 
 _EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 _USAGE = b'"usage"'
@@ -68,6 +69,8 @@ class RelayPlan:
     chunked: bool
     event_stream: bool
     tap: UsageTap | None = None
+    #: takes what an event stream's client got, until it is known whether that has to be counted (P02)
+    kept: Kept = NOTHING_KEPT
     strip_usage: bool = False
     #: gateway's own error event, by how the stream ended: (code, message)
     errors: Callable[[Ending], tuple[str, str]] | None = None
@@ -81,9 +84,9 @@ class Relay:
     """The receiver of a committed answer (``connection.Response``)."""
 
     __slots__ = (
-        "_connection", "_decoder", "_framed", "_loop", "_mark", "_marks", "_paused", "_plan", "_progress", "_quiet_s",
-        "_seen_blocks", "_seen_progress", "_simple", "_tail", "_timers", "_transport", "_write", "blocks", "done",
-        "ending", "last", "last_at", "marked", "sent_bytes",
+        "_connection", "_decoder", "_framed", "_keep", "_keep_until", "_loop", "_mark", "_marks", "_paused", "_plan",
+        "_progress", "_quiet_s", "_seen_blocks", "_seen_progress", "_simple", "_tail", "_timers", "_transport",
+        "_write", "blocks", "done", "ending", "last", "last_at", "marked", "sent_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +113,9 @@ class Relay:
         self._quiet_s = 0.0
         #: the block relayed last
         self.last = b""
+        #: one append per block of a stream whose output may have to be counted
+        self._keep = plan.kept.blocks.append
+        self._keep_until = 0
         self._framed = False
         self.last_at = 0.0
         #: body bytes handed to the client's transport, framing included
@@ -191,6 +197,9 @@ class Relay:
             return
         self.blocks += 1
         self.last = frames
+        self._keep(frames)
+        if self.sent_bytes > self._keep_until:
+            self._keep_until = self._plan.kept.make_room(self.sent_bytes)
         self._framed = True
         if len(frames) > _SMALL_BLOCK_BYTES:
             self._progress += 1
@@ -261,6 +270,9 @@ class Relay:
             return b""
         events = payload if end == len(payload) else payload[:end]
         self.last = events
+        self._keep(events)
+        if self.sent_bytes > self._keep_until:
+            self._keep_until = self._plan.kept.make_room(self.sent_bytes)
         self._framed = False
         if len(events) > _SMALL_BLOCK_BYTES:
             self._progress += 1

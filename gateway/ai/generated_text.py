@@ -1,0 +1,165 @@
+"""The text that an upstream generated, out of a body or the events of a stream: what output estimates count (AG-230).
+
+A reader of copies: nothing here raises, whatever an upstream sent. The deltas of one text are joined before they are
+counted, since a token may reach over several of them; so texts are collected under the name of what they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from gateway.ai.surfaces import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Surface
+from gateway.upstream.blocks import is_framed, payload_of
+from gateway.upstream.sse import events_of
+
+_CHAT_TEXTS: Final = ("content", "refusal", "reasoning_content", "reasoning")
+_MESSAGE_TEXTS: Final = ("text", "thinking", "partial_json")
+
+
+class Generated:
+    """Texts by what they belong to, in pieces."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self) -> None:
+        self._pieces: dict[tuple[Any, ...], list[str]] = {}
+
+    def add(self, place: tuple[Any, ...], piece: Any) -> None:
+        """The next piece of the text at that place; anything but text is passed over."""
+        if isinstance(piece, str) and piece:
+            self._pieces.setdefault(place, []).append(piece)
+
+    def texts(self) -> list[str]:
+        """Each text whole."""
+        return ["".join(pieces) for pieces in self._pieces.values()]
+
+
+def read_body(generated: Generated, surface: Surface, body: bytes) -> None:
+    """Takes in a complete JSON answer."""
+    document = _object(body)
+    reader = _BODIES.get(surface.path)
+    if document is not None and reader is not None:
+        reader(generated, document)
+
+
+def read_events(generated: Generated, surface: Surface, blocks: Iterable[bytes]) -> None:
+    """Takes in events of a stream: whole ones, with or without the framing they came in."""
+    reader = _EVENTS.get(surface.path)
+    if reader is None:
+        return
+    for block in blocks:
+        for event in events_of(_whole_events(block)):
+            document = _object(event.data) if event.data else None
+            if document is not None:
+                reader(generated, document)
+
+
+def _whole_events(block: bytes) -> bytes:
+    if is_framed(block):
+        try:
+            block = payload_of(block)
+        except ValueError:
+            return b""
+    return block if block.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")) else block + b"\n\n"
+
+
+def _chat_body(generated: Generated, document: Mapping[str, Any]) -> None:
+    for place, choice in _numbered(document.get("choices")):
+        _chat_message(generated, place, choice.get("message"))
+        generated.add((place, "text"), choice.get("text"))
+
+
+def _chat_event(generated: Generated, document: Mapping[str, Any]) -> None:
+    for place, choice in _numbered(document.get("choices")):
+        place = _index(choice, place)
+        _chat_message(generated, place, choice.get("delta"))
+        generated.add((place, "text"), choice.get("text"))
+
+
+def _chat_message(generated: Generated, place: int, message: Any) -> None:
+    if not isinstance(message, dict):
+        return
+    for name in _CHAT_TEXTS:
+        generated.add((place, name), message.get(name))
+    for number, call in _numbered(message.get("tool_calls")):
+        _function(generated, (place, "call", _index(call, number)), call.get("function"))
+    _function(generated, (place, "function"), message.get("function_call"))
+
+
+def _function(generated: Generated, place: tuple[Any, ...], function: Any) -> None:
+    if isinstance(function, dict):
+        generated.add((*place, "name"), function.get("name"))
+        generated.add((*place, "arguments"), function.get("arguments"))
+
+
+def _message_body(generated: Generated, document: Mapping[str, Any]) -> None:
+    for place, block in _numbered(document.get("content")):
+        _message_block(generated, place, block)
+        arguments = block.get("input")
+        if arguments:
+            generated.add((place, "input"), orjson.dumps(arguments).decode())
+
+
+def _message_block(generated: Generated, place: int, block: Mapping[str, Any]) -> None:
+    for name in _MESSAGE_TEXTS:
+        generated.add((place, name), block.get(name))
+    generated.add((place, "name"), block.get("name"))
+
+
+def _message_event(generated: Generated, document: Mapping[str, Any]) -> None:
+    part = document.get("content_block") or document.get("delta")
+    if isinstance(part, dict):
+        _message_block(generated, _index(document, 0), part)
+
+
+def _responses_body(generated: Generated, document: Mapping[str, Any]) -> None:
+    for place, item in _numbered(document.get("output")):
+        for name in ("content", "summary"):
+            for number, part in _numbered(item.get(name)):
+                generated.add((place, name, number), part.get("text") or part.get("refusal"))
+        _function(generated, (place,), item)
+
+
+def _responses_event(generated: Generated, document: Mapping[str, Any]) -> None:
+    place = (document.get("output_index"), document.get("content_index"), document.get("summary_index"))
+    generated.add((*map(str, place), document.get("type")), document.get("delta"))
+    item = document.get("item")
+    if isinstance(item, dict) and document.get("type") == "response.output_item.added":
+        generated.add((str(place[0]), "name"), item.get("name"))
+
+
+def _numbered(values: Any) -> Iterable[tuple[int, dict[str, Any]]]:
+    if not isinstance(values, list):
+        return ()
+    return ((number, value) for number, value in enumerate(values) if isinstance(value, dict))
+
+
+def _index(members: Mapping[str, Any], otherwise: int) -> int:
+    index = members.get("index")
+    return index if isinstance(index, int) else otherwise
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+_Reader = Callable[[Generated, Mapping[str, Any]], None]
+_BODIES: Final[Mapping[str, _Reader]] = {
+    CHAT.path: _chat_body,
+    COMPLETIONS.path: _chat_body,
+    MESSAGES.path: _message_body,
+    RESPONSES.path: _responses_body,
+}
+_EVENTS: Final[Mapping[str, _Reader]] = {
+    CHAT.path: _chat_event,
+    COMPLETIONS.path: _chat_event,
+    MESSAGES.path: _message_event,
+    RESPONSES.path: _responses_event,
+}
