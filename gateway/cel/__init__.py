@@ -8,6 +8,7 @@ The way of an expression, by file
     env.py, types.py    what may be mentioned, with types that know about absence (TP-80)
     generator.py with names, operations, logic, macros, calls    tree → typed Python syntax (emit.py)
     compile.py, template.py    → ``Program``, ``Template``; ``locate`` explains what one raises
+    demands.py    tree → facts without which a condition is false, by which policies index their rules
     functions.py    the table of standard functions; strings, lists, encoding … are their implementations
     values.py, operators.py, conversions.py, guards.py, limits.py    what generated code calls at run time
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast as python
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
 from gateway.cel import ast, logic, names, operations
 from gateway.cel.calls import generate_call
+from gateway.cel.demands import Demands, Fact, Place, demands
 from gateway.cel.env import Environment
 from gateway.cel.errors import CelSyntaxError, CelTypeError, EvaluationError, Failure, LimitExceeded
 from gateway.cel.generator import Fragment, Generator, Handler
@@ -70,6 +71,8 @@ class Program:
     source: str
     warnings: tuple[Finding, ...]
     layout: Source
+    #: what has to hold for a condition to be anything but false
+    demands: Demands = field(default_factory=dict)
 
 
 def compile_expression(source: str, environment: Environment, *, expect: CelType | None = None) -> Program:
@@ -84,6 +87,7 @@ def compile_conjunction(sources: Sequence[str], environment: Environment) -> Pro
 
 def _compile(layout: Source, environment: Environment, expect: CelType | None) -> Program:
     parts = [Part(layout.base(index), piece) for index, piece in enumerate(layout.pieces)]
+    found: dict[Place, frozenset[Fact]] = {}
 
     def generate(generator: Generator, roots: Sequence[ast.Node]) -> Fragment:
         first = roots[0]
@@ -93,10 +97,11 @@ def _compile(layout: Source, environment: Environment, expect: CelType | None) -
             return fragment
         _check_type(generator, node, fragment.type, expect)
         if expect.kind is Kind.BOOL:
+            found.update(demands(node, environment))
             return generator.boolean(generator.condition(node, fragment), total=fragment.total_bool)
         return fragment
 
-    return build(layout, parts, environment, generate)
+    return replace(build(layout, parts, environment, generate), demands=found)
 
 
 class Part(NamedTuple):

@@ -88,6 +88,8 @@ class Function:
     absent: object = REFUSED
     #: the result may be large (TP-77): its size is checked
     grows: bool = False
+    #: the map that the only argument is a key of; without the key the result is false, null or an empty list
+    looks_in: str = ""
     #: dotted variables that the function reads, for ``Program.reads``
     reads: tuple[str, ...] = ()
     #: looks at the literal arguments at load; returns a message if they are wrong

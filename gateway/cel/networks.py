@@ -1,54 +1,85 @@
-"""Addresses and CIDR ranges (TP 7.7). Nothing here fails: what is no address or range is in no range."""
+"""Addresses and CIDR ranges (TP 7.7). Nothing here fails: what is no address or range is in no range.
+
+An address is a number: IPv4 as it is, IPv6 above all of IPv4, IPv4-mapped IPv6 as IPv4. A range is the numbers from its
+first address up to, not including, the one behind its last. A list of ranges is a sorted tuple of such bounds, merged,
+so that one bisection answers for all of them: a number is inside where it stands behind an odd count of bounds.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from gateway.cel.env import NOT_LITERAL
 
 _CIDR = re.compile(r"[0-9a-fA-F:.]+/[0-9]{1,3}")
-_PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+#: where IPv6 begins
+_SIXTH = 1 << 32
 
 
-@lru_cache(maxsize=1_024)
-def address(text: str) -> IPv4Address | IPv6Address | None:
-    """The address; None if it is none. IPv4-mapped IPv6 counts as IPv4."""
+@lru_cache(maxsize=4_096)
+def number_of(text: str) -> float:
+    """The address as a number; NaN, which lies before and behind nothing, if it is none."""
     if "%" in text or not text.isascii():
-        return None
+        return math.nan
     try:
         found = ip_address(text)
     except ValueError:
-        return None
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return mapped or found
+        return math.nan
+    return _number(found)
+
+
+def _number(address: IPv4Address | IPv6Address) -> int:
+    if isinstance(address, IPv4Address):
+        return int(address)
+    mapped = address.ipv4_mapped
+    return int(mapped) if mapped is not None else int(address) + _SIXTH
 
 
 @lru_cache(maxsize=1_024)
-def network(text: str) -> IPv4Network | IPv6Network | None:
-    """The range, host bits ignored; None if it is none."""
-    if not _CIDR.fullmatch(text):
+def range_of(cidr: str) -> tuple[int, int] | None:
+    """First address and the one behind the last, host bits ignored; None if it is no range."""
+    if not _CIDR.fullmatch(cidr):
         return None
     try:
-        return ip_network(text, strict=False)
+        network = ip_network(cidr, strict=False)
     except ValueError:
         return None
+    first = int(network.network_address) + (_SIXTH if isinstance(network, IPv6Network) else 0)
+    return first, first + network.num_addresses
+
+
+def bounds_of(cidrs: Iterable[object]) -> tuple[int, ...]:
+    """The bounds of all ranges in a list; what is no range is left out."""
+    bounds: list[int] = []
+    for first, behind in sorted(found for cidr in cidrs if isinstance(cidr, str) and (found := range_of(cidr))):
+        if bounds and first <= bounds[-1]:
+            bounds[-1] = max(bounds[-1], behind)
+        else:
+            bounds += (first, behind)
+    return tuple(bounds)
 
 
 def in_range(text: str, cidr: str) -> bool:
     """``inCidrRange``"""
-    return in_ranges(text, (cidr,))
+    found = range_of(str(cidr))
+    return found is not None and found[0] <= number_of(str(text)) < found[1]
 
 
 def in_ranges(text: str, cidrs: Sequence[object]) -> bool:
     """``inCidrRanges``: in any of them."""
-    found = address(str(text))
-    if found is None:
-        return False
-    networks = [network(cidr) for cidr in cidrs if isinstance(cidr, str)]
-    return any(found in place for place in networks if place is not None and place.version == found.version)
+    number = number_of(str(text))
+    found = [range_of(str(cidr)) for cidr in cidrs if isinstance(cidr, str)]
+    return any(place[0] <= number < place[1] for place in found if place is not None)
+
+
+def literal_ranges(literals: object) -> list[object]:
+    """The second argument of both functions as a list."""
+    return literals if isinstance(literals, list) else [literals]
 
 
 def prepare_ranges(literals: Sequence[object]) -> Callable[..., object] | None:
@@ -56,17 +87,17 @@ def prepare_ranges(literals: Sequence[object]) -> Callable[..., object] | None:
     text, cidrs = literals
     if text is not NOT_LITERAL or cidrs is NOT_LITERAL:
         return None
-    listed = cidrs if isinstance(cidrs, list) else [cidrs]
-    networks = [place for cidr in listed if isinstance(cidr, str) and (place := network(cidr)) is not None]
+    bounds = bounds_of(literal_ranges(cidrs))
 
-    def test(candidate: str) -> bool:
-        found = address(str(candidate))
-        return found is not None and any(place.version == found.version and found in place for place in networks)
+    def inside(candidate: str) -> bool:
+        return bisect_right(bounds, number_of(candidate)) & 1 == 1
 
-    return test
+    return inside
+
+
+_PRIVATE = bounds_of(("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 
 def is_private(text: str) -> bool:
     """RFC 1918, IPv4 only."""
-    found = address(str(text))
-    return isinstance(found, IPv4Address) and any(found in place for place in _PRIVATE)
+    return bisect_right(_PRIVATE, number_of(str(text))) & 1 == 1

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.cel.compile import Program
 from gateway.policy.action import ActionTable, CompiledAction, CompileDeps
+from gateway.policy.index import build_index
 from gateway.policy.model import Phase, Policy, Rule, RulePlace
 from gateway.policy.variables import scope_maker
 
@@ -29,14 +30,18 @@ class CompiledRule:
 
 
 class CompiledPhase:
-    """The rules of one phase. ``now`` is the clock of ``time.now``, ``make_scope`` suits what the rules read."""
+    """The rules of one phase. ``now`` is the clock of ``time.now``, ``make_scope`` suits what the rules read.
 
-    __slots__ = ("make_scope", "now", "phase", "rules")
+    ``index`` finds the rules that may match, where there are enough of them for that to pay.
+    """
+
+    __slots__ = ("index", "make_scope", "now", "phase", "rules")
 
     def __init__(self, phase: Phase, rules: tuple[CompiledRule, ...], now: Callable[[], float]) -> None:
         self.phase = phase
         self.rules = rules
         self.now = now
+        self.index = build_index(rules)
         self.make_scope = scope_maker(name for rule in rules if rule.program is not None for name in rule.program.reads)
 
     def __repr__(self) -> str:

@@ -1,7 +1,8 @@
 """Runs one phase of a policy over one exchange.
 
 ``run_phase`` is synchronous: it returns an outcome, or, when it reaches an action that has to wait, a coroutine that
-finishes the phase. A rule that does not match costs one call of its compiled condition and allocates nothing.
+finishes the phase. A rule that does not match costs one call of its compiled condition and allocates nothing; where a
+phase has an index, it costs nothing at all as long as the index knows that it cannot match.
 
 Invariants
     1. Rules run in document order, a rule's actions in order; the first outcome but None ends the phase (TP-40).
@@ -33,20 +34,37 @@ def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[O
         return None
     scope = scope_of(exchange, phase.now, phase.make_scope)
     exchange.vars = scope.vars = {}
-    for rule in rules:
-        matches = rule.matches
-        if matches is not None:
-            try:
-                if not matches(scope):
-                    continue
-            except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
-                return _failed_rule(phase, rule, error)
-        outcome = _run_actions(phase, rule, exchange)
-        if outcome is not None:
-            if isinstance(outcome, _Waiting):
-                return _finish(phase, rules.index(rule) + 1, exchange, outcome)
-            return outcome
-    return None
+    index = phase.index
+    if index is not None:
+        rules = index.possible(scope)
+    changes = scope.changes
+    while True:
+        for rule in rules:
+            matches = rule.matches
+            if matches is not None:
+                try:
+                    if not matches(scope):
+                        continue
+                except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
+                    return _failed_rule(phase, rule, error)
+            outcome = _run_actions(phase, rule, exchange)
+            if outcome is not None:
+                return _ended(phase, rule, exchange, outcome)
+            if index is not None and scope.changes != changes:
+                changes = scope.changes
+                rules = index.possible(scope, phase.rules.index(rule) + 1)
+                break
+        else:
+            return None
+
+
+def _ended(
+    phase: CompiledPhase, rule: CompiledRule, exchange: Exchange, outcome: Outcome | _Waiting
+) -> Outcome | Awaitable[Outcome]:
+    """What ends the phase, or waits first."""
+    if isinstance(outcome, _Waiting):
+        return _finish(phase, phase.rules.index(rule) + 1, exchange, outcome)
+    return outcome
 
 
 class _Waiting:

@@ -6,9 +6,13 @@ gateway cannot provide (TP-130).
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from gateway.cel.ast import Node
+from gateway.cel.emit import Emitter
 from gateway.cel.env import (
     BOOL,
     DYN,
@@ -142,16 +146,34 @@ def _has_res_cookie(scope: Scope, name: str) -> bool:
     return name in scope.res.cookies
 
 
-def _scoped(name: str, result: CelType, implementation: Any, reads: str) -> Function:
-    return Function(name, (STRING,), result, implementation, scope=True, total=True, reads=(reads,))
+def _scoped(name: str, result: CelType, implementation: Any, table: str) -> Function:
+    """A function that looks its argument up in a map; whether a key that is written out is there is asked in place."""
+    inline = partial(_inline_presence, implementation, tuple(table.split("."))) if result is BOOL else None
+    read = "req.url" if table.startswith("req.url") else table
+    return Function(
+        name, (STRING,), result, implementation, scope=True, total=True, looks_in=table, reads=(read,), inline=inline
+    )
+
+
+def _inline_presence(
+    implementation: Any, path: tuple[str, ...], emit: Emitter, node: Node, scope: ast.expr, key: ast.expr
+) -> ast.expr:
+    """``'x' in scope.req.headers``"""
+    if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
+        return emit.call(node, implementation, scope, key)
+    table = scope
+    for name in path:
+        table = emit.attribute(node, table, name)
+    text = key.value.lower() if path[-1] == "headers" else key.value
+    return emit.compare(node, emit.constant(node, text), "in", table)
 
 
 _COOKIE = nullable(object_of(Cookie))
 _REQUEST = (
     _scoped("getReqHeader", VALUE_LIST, _req_header, "req.headers"),
     _scoped("hasReqHeader", BOOL, _has_req_header, "req.headers"),
-    _scoped("getQueryParam", VALUE_LIST, _query_param, "req.url"),
-    _scoped("hasQueryParam", BOOL, _has_query_param, "req.url"),
+    _scoped("getQueryParam", VALUE_LIST, _query_param, "req.url.query_params"),
+    _scoped("hasQueryParam", BOOL, _has_query_param, "req.url.query_params"),
     _scoped("getReqCookie", _COOKIE, _req_cookie, "req.cookies"),
     _scoped("hasReqCookie", BOOL, _has_req_cookie, "req.cookies"),
 )

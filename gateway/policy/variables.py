@@ -73,7 +73,7 @@ class Scope:
     """
 
     __slots__ = (
-        "_actions", "_conn", "_endpoint", "_res", "ai", "exchange", "now", "req", "seen", "sse", "vars",
+        "_actions", "_conn", "_endpoint", "_res", "ai", "changes", "exchange", "now", "req", "seen", "sse", "vars",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, now: Callable[[], float]) -> None:
@@ -82,6 +82,8 @@ class Scope:
         self.vars = exchange.vars
         self.seen = exchange.secrets_seen
         self.req = self.request_view(exchange)
+        #: how often an action changed the request or the answer
+        self.changes = 0
         #: the message in flight, set by the relay (TP-148); collections of the selection strategies, set by those
         self.sse: StreamMessage | None = None
         self.ai: Any = None
@@ -130,8 +132,14 @@ class Scope:
             res = self._res = ResponseView(head)
         return res
 
+    def request_changed(self) -> None:
+        """Forgets what was derived from the request."""
+        self.changes += 1
+        self.req.refresh()
+
     def response_changed(self) -> None:
         """Forgets the view of the answer."""
+        self.changes += 1
         self._res = None
 
     def secret(self, vault: str, name: str) -> str:
@@ -198,8 +206,9 @@ def scope_of(exchange: Exchange, now: Callable[[], float], make: ScopeMaker = Sc
 
 def request_changed(exchange: Exchange) -> None:
     """After headers, path, query or host of the request changed (TP-141)."""
+    exchange.own_headers()
     if exchange.scope is not None:
-        exchange.scope.req.refresh()
+        exchange.scope.request_changed()
 
 
 def response_changed(exchange: Exchange) -> None:

@@ -16,7 +16,7 @@ from gateway.cel.functions import STANDARD
 from gateway.cel.hashes import HASHES, crc64, xxhash64
 from gateway.cel.jsons import decode_json, encode_json
 from gateway.cel.lists import MAX_RANGE
-from gateway.cel.networks import address, network
+from gateway.cel.networks import bounds_of
 from gateway.cel.randoms import random_functions
 from gateway.cel.regexes import compile_pattern
 from gateway.cel.values import Duration, Timestamp
@@ -346,11 +346,34 @@ def test_json_round_trip_of_deep_and_large() -> None:
         run("json.decode(vars.x)", Scope(vars={"x": " " * (1 << 20) + "1"}))
 
 
-def test_addresses_and_networks_are_none_if_they_are_none() -> None:
-    assert address("fe80::1%eth0") is None
-    assert address("1.2.3") is None
-    assert network("10.0.0.0") is None
-    assert str(network("10.1.1.1/8")) == "10.0.0.0/8"
+@pytest.mark.parametrize(
+    ("cidr", "inside", "outside"),
+    [
+        ("10.1.1.1/8", ["10.0.0.0", "10.255.255.255", "::ffff:10.0.0.1"], ["9.255.255.255", "11.0.0.0", "::a00:1"]),
+        ("0.0.0.0/0", ["0.0.0.0", "255.255.255.255"],
+         ["::", "ffff::", "", "x", "1.2.3", "10.0.0.1%eth0", "\u0661.1.1.1"]),
+        ("::/0", ["::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+         ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0", "x"]),
+        ("2001:db8::1/32", ["2001:db8::", "2001:db8:ffff::"], ["2001:db7:ffff::", "2001:db9::"]),
+        ("192.0.2.1/32", ["192.0.2.1"], ["192.0.2.0", "192.0.2.2"]),
+        *((bad, [], ["10.0.0.1", "::", "x"])
+          for bad in ("10.0.0.0", "10.0.0.0/33", "x/8", "10.0.0.0/", "::/129", "/0")),
+    ],
+)  # fmt: skip
+def test_networks_in_every_form(cidr: str, inside: list[str], outside: list[str]) -> None:
+    """TP 7.7: written out, in a list, and made at run time."""
+    for address, expected in [*((text, True) for text in inside), *((text, False) for text in outside)]:
+        scope = Scope(vars={"ip": address, "cidr": cidr})
+        assert run(f"inCidrRange(vars.ip, '{cidr}')", scope) is expected, address
+        assert run(f"inCidrRanges(vars.ip, ['{cidr}', '203.0.113.0/24', '{cidr}'])", scope) is expected, address
+        assert run("inCidrRange(vars.ip, vars.cidr)", scope) is expected, address
+        assert run("inCidrRanges(vars.ip, [1, vars.cidr])", scope) is expected, address
+
+
+def test_overlapping_and_touching_networks_are_one() -> None:
+    assert bounds_of(["10.0.1.0/24", "10.0.0.0/24", "10.0.0.128/25", "10.0.3.0/24", 7, "x"]) == (
+        0x0A000000, 0x0A000200, 0x0A000300, 0x0A000400,
+    )  # fmt: skip
 
 
 def test_formatting_of_values() -> None:

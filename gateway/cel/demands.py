@@ -1,0 +1,259 @@
+"""What a condition demands: simple facts without which it is certainly false. Rules are indexed by them.
+
+    demands(root, environment) → {Place(VALUE, 'req.url.path'): {Prefix('/admin')}, Place(KEYS, 'req.headers'): {'x-a'}}
+
+For each place at least one of its facts has to hold; where none does, evaluating the expression would give ``false``,
+never an error. That is all that is promised: an expression whose demands are met may still be false or fail. What is
+not understood demands nothing.
+
+Three kinds of places
+    VALUE    a variable: values that it equals, or ``Prefix``es that it starts with
+    KEYS     a map whose missing keys give absent (TP-80 a): keys that it has
+    RANGES   a variable that holds an address: ``(first, behind)`` numbers of ``networks``
+
+Sound by TP-73 (``false && E`` is false), TP-72 (equality is defined everywhere) and TP-80 to TP-84 (absent values).
+Which rows of the tables below give false without their fact is what tests/property/test_demands.py tries out.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gateway.cel import ast
+from gateway.cel.env import Environment
+from gateway.cel.names import path_of
+from gateway.cel.networks import range_of
+from gateway.cel.types import CelType, Kind
+
+
+class PlaceKind(enum.Enum):
+    """How a place is looked at."""
+
+    VALUE = "value"
+    KEYS = "keys"
+    RANGES = "ranges"
+
+
+class Place(NamedTuple):
+    """A dotted variable, and how it is looked at."""
+
+    kind: PlaceKind
+    path: str
+
+
+class Prefix(NamedTuple):
+    """Begins with this text, which is not empty."""
+
+    text: str
+
+
+Fact = str | int | Prefix | tuple[int, int]
+Demands = Mapping[Place, frozenset[Fact]]
+
+#: of an expression that is never true: a place where no fact helps
+NEVER = Place(PlaceKind.VALUE, "")
+_IMPOSSIBLE: Demands = {NEVER: frozenset()}
+_NONE: Demands = {}
+#: methods that are false for an absent receiver (TP-82) if their arguments cannot fail
+_FALSE_IF_ABSENT = frozenset(("contains", "endsWith", "includes", "matches", "startsWith"))
+_QUANTIFIERS = frozenset(("exists", "exists_one"))
+_COMPARABLE = (Kind.STRING, Kind.INT)
+
+
+def demands(root: ast.Node, environment: Environment) -> Demands:
+    """The demands of a condition, an empty mapping if nothing is known."""
+    if not environment.checked or environment.items or environment.container:
+        return _NONE
+    return _Reading(environment).of(root)
+
+
+class _Reading:
+    """Reads one expression. ``of`` knows the forms, the other methods what stands in them."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def of(self, node: ast.Node) -> Demands:
+        match node:
+            case ast.Literal(value=False):
+                return _IMPOSSIBLE
+            case ast.Logic(operator="&&", operands=operands):
+                return _all(list(map(self.of, operands)))
+            case ast.Logic(operands=operands):
+                return _any(list(map(self.of, operands)))
+            case ast.Binary(operator="==", left=left, right=right):
+                return self._equal(left, right) or self._equal(right, left)
+            case ast.Binary(operator="in", left=left, right=right):
+                return self._member(left, right)
+            case ast.Call(receiver=None):
+                return self._call(node)
+            case ast.Call(receiver=ast.Node() as receiver):
+                return self._method(receiver, node)
+            case _:
+                return _NONE
+
+    # --- forms
+
+    def _equal(self, left: ast.Node, right: ast.Node) -> Demands:
+        path = self._variable(left)
+        if path is not None and isinstance(right, ast.Literal) and isinstance(right.value, str | int):
+            return _demand(PlaceKind.VALUE, path, right.value)
+        text = _text(right)
+        if isinstance(left, ast.Call) and left.name == "join" and left.receiver is not None and text:
+            return self._absent(left.receiver) if all(map(_is_literal, left.arguments)) else _NONE
+        solid = text is not None or (isinstance(right, ast.Literal) and right.value is not None)
+        return self._absent(left) if solid or self._variable(right) is not None else _NONE
+
+    def _member(self, left: ast.Node, right: ast.Node) -> Demands:
+        if isinstance(right, ast.ListLiteral):
+            values = [item.value for item in right.items if isinstance(item, ast.Literal)]
+            if len(values) < len(right.items) or None in values:
+                return _NONE
+            path = self._variable(left)
+            if path is not None:
+                return _demand(PlaceKind.VALUE, path, *(value for value in values if isinstance(value, str | int)))
+            return self._absent(left)
+        if not _is_literal(left):
+            return _NONE
+        table = self._map(right)
+        if table is not None and isinstance(left, ast.Literal) and isinstance(left.value, str):
+            return self._key(table, left.value)
+        return self._absent(right)
+
+    def _call(self, node: ast.Call) -> Demands:
+        if node.name == "has" and len(node.arguments) == 1:
+            return self._absent(node.arguments[0])
+        if node.name in ("inCidrRange", "inCidrRanges") and len(node.arguments) == 2:
+            path = self._variable(node.arguments[0])
+            ranges = _texts(node.arguments[1])
+            if path is None or ranges is None:
+                return _NONE
+            return _demand(PlaceKind.RANGES, path, *filter(None, map(range_of, ranges)))
+        key = node.arguments[0] if len(node.arguments) == 1 else None
+        table = self._searched_by(node, Kind.BOOL)
+        if table is None or not isinstance(key, ast.Literal) or not isinstance(key.value, str):
+            return _NONE
+        return self._key(table, key.value)
+
+    def _method(self, receiver: ast.Node, node: ast.Call) -> Demands:
+        if node.name in _QUANTIFIERS and len(node.arguments) == 2:
+            return self._absent(receiver)
+        if node.name not in _FALSE_IF_ABSENT or not all(map(_is_literal, node.arguments)):
+            return _NONE
+        path = self._variable(receiver)
+        if path is not None and node.name == "startsWith":
+            text = _text(node.arguments[0]) if node.arguments else None
+            return _demand(PlaceKind.VALUE, path, Prefix(text)) if text else _NONE
+        return self._absent(receiver)
+
+    # --- what stands in them
+
+    def _absent(self, node: ast.Node) -> Demands:
+        """The key without which a value is absent or an empty list of values."""
+        while True:
+            table = self._lookup(node)
+            if table is not None:
+                return table
+            # a member or an item of an absent value is absent (TP-80 f)
+            if isinstance(node, ast.Select) or (isinstance(node, ast.Index) and _is_whole(node.index)):
+                node = node.operand
+            else:
+                return _NONE
+
+    def _lookup(self, node: ast.Node) -> Demands | None:
+        """``map['key']``, ``map.key`` or a function that looks its argument up in a map."""
+        match node:
+            case ast.Index(operand=operand, index=ast.Literal(value=str() as key)):
+                table = self._map(operand)
+            case ast.Select(operand=operand, field=key):
+                table = self._map(operand)
+            case ast.Call(receiver=None, arguments=(ast.Literal(value=str() as key),)):
+                table = self._searched_by(node, Kind.LIST, Kind.OBJECT)
+            case _:
+                return None
+        return self._key(table, key) if table is not None else None
+
+    def _searched_by(self, node: ast.Call, *results: Kind) -> tuple[str, CelType] | None:
+        """The map that a function of the environment looks into, if it gives one of these kinds."""
+        overloads = self._environment.overloads.get((node.name, False), ())
+        if len(overloads) != 1 or not overloads[0].looks_in:
+            return None
+        result = overloads[0].result
+        if not isinstance(result, CelType) or result.kind not in results:
+            return None
+        return self._typed(tuple(overloads[0].looks_in.split(".")))
+
+    def _key(self, table: tuple[str, CelType], key: str) -> Demands:
+        path, kind = table
+        return _demand(PlaceKind.KEYS, path, key.lower() if kind.ignore_case else key)
+
+    def _map(self, node: ast.Node) -> tuple[str, CelType] | None:
+        """A variable that is a map of lookups."""
+        path = path_of(node)
+        found = self._typed(path.names) if path is not None else None
+        return found if found is not None and found[1].kind is Kind.MAP and found[1].lookup else None
+
+    def _variable(self, node: ast.Node) -> str | None:
+        """A variable that is never absent, holds a text or whole number, and is nobody's secret (TP-95)."""
+        path = path_of(node)
+        found = self._typed(path.names) if path is not None else None
+        if found is None or found[1].sensitive or not found[1].is_exactly(*_COMPARABLE):
+            return None
+        return found[0]
+
+    def _typed(self, names: tuple[str, ...]) -> tuple[str, CelType] | None:
+        """The dotted path and its type, if every step of it is a member that is always there."""
+        kind = self._environment.variables.get(names[0])
+        for name in names[1:]:
+            if kind is None or kind.nullable or kind.sensitive or kind.host is None:
+                return None
+            kind = kind.host.__cel__.get(name)
+        return (".".join(names), kind) if kind is not None and not kind.nullable else None
+
+
+def _demand(kind: PlaceKind, path: str, *facts: Fact) -> Demands:
+    return {Place(kind, path): frozenset(facts)}
+
+
+def _all(parts: list[Demands]) -> Demands:
+    """Of a conjunction: every part's; of two for the same place the stricter."""
+    joined: dict[Place, frozenset[Fact]] = {}
+    for part in parts:
+        for place, facts in part.items():
+            if place not in joined or len(facts) < len(joined[place]):
+                joined[place] = facts
+    return joined
+
+
+def _any(parts: list[Demands]) -> Demands:
+    """Of a disjunction: the places that every part which can be true at all makes demands on."""
+    possible = [part for part in parts if NEVER not in part]
+    if not possible:
+        return _IMPOSSIBLE
+    places = set(possible[0]).intersection(*possible[1:])
+    return {place: frozenset().union(*(part[place] for part in possible)) for place in places}
+
+
+def _is_literal(node: ast.Node) -> bool:
+    return isinstance(node, ast.Literal) and node.value is not None
+
+
+def _is_whole(node: ast.Node) -> bool:
+    return isinstance(node, ast.Literal) and node.kind in (Kind.INT, Kind.UINT)
+
+
+def _text(node: ast.Node) -> str | None:
+    """A text that is written out, possibly in pieces: ``'Bearer ' + 'a'``."""
+    if isinstance(node, ast.Binary) and node.operator == "+":
+        left, right = _text(node.left), _text(node.right)
+        return left + right if left is not None and right is not None else None
+    return node.value if isinstance(node, ast.Literal) and isinstance(node.value, str) else None
+
+
+def _texts(node: ast.Node) -> list[str] | None:
+    """One text or a list of them, written out."""
+    items = node.items if isinstance(node, ast.ListLiteral) else (node,)
+    texts = [text for item in items if (text := _text(item)) is not None]
+    return texts if len(texts) == len(items) else None

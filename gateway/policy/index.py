@@ -1,0 +1,191 @@
+"""Which rules of a phase may match at all: looked up, instead of asking each of them (budget B8).
+
+Conditions say what they demand (``gateway.cel.demands``): a path, a header that has to be there, a network. Rules that
+demand something of the same place share a table; one look at each place leaves the rules that are worth evaluating,
+in document order. What a rule means does not depend on it: a rule is left out only where its condition is false.
+
+Invariants
+    1. The rules left out would all be false, none would fail, as long as nobody changes the request or the answer;
+       after an action did, the engine asks again.
+    2. Whatever goes wrong here leaves every rule in.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from gateway.cel.demands import NEVER, Demands, Fact, Place, PlaceKind, Prefix
+from gateway.cel.networks import number_of
+
+if TYPE_CHECKING:
+    from gateway.policy.compile import CompiledRule
+
+#: with fewer rules that demand something, evaluating them is as quick
+MIN_RULES = 6
+#: variables that change only where ``variables.request_changed`` or ``response_changed`` says so
+_STEADY = ("conn.", "endpoint.", "req.", "res.")
+_RESTLESS = frozenset(("conn.bytes_in", "conn.bytes_out"))
+#: sets of rules remembered; a client that makes up requests can bring about any number of them
+_MAX_REMEMBERED = 256
+
+#: rules as bits, the first rule the lowest
+Bits = int
+#: scope → bits of the rules that may match
+Look = Callable[[Any], Bits]
+
+
+class RuleIndex:
+    """The index of one phase."""
+
+    __slots__ = ("_all", "_looks", "_remembered", "_rules")
+
+    def __init__(self, rules: Sequence[CompiledRule], looks: Sequence[Look], possible: Bits) -> None:
+        self._rules = rules
+        self._looks = tuple(looks)
+        self._all = possible
+        self._remembered: dict[Bits, tuple[CompiledRule, ...]] = {}
+
+    def possible(self, scope: Any, first: int = 0) -> tuple[CompiledRule, ...]:
+        """The rules that may match, beginning with the rule at ``first``."""
+        bits = self._all
+        try:
+            for look in self._looks:
+                bits &= look(scope)
+        except Exception:  # noqa: BLE001 - what cannot be read here fails in the rules, with their names
+            bits = self._all
+        if first:
+            bits = bits >> first << first
+        found = self._remembered.get(bits)
+        return found if found is not None else self._chosen(bits)
+
+    def _chosen(self, bits: Bits) -> tuple[CompiledRule, ...]:
+        if len(self._remembered) >= _MAX_REMEMBERED:
+            self._remembered.clear()
+        rules = tuple(rule for rule, bit in zip(self._rules, f"{bits:b}"[::-1], strict=False) if bit == "1")
+        self._remembered[bits] = rules
+        return rules
+
+
+def build_index(rules: Sequence[CompiledRule]) -> RuleIndex | None:
+    """The index; None where it would not pay."""
+    demanded: dict[Place, dict[int, frozenset[Fact]]] = {}
+    impossible: Bits = 0
+    indexed: set[int] = set()
+    for number, rule in enumerate(rules):
+        demands: Demands = rule.program.demands if rule.program is not None else {}
+        for place, facts in demands.items():
+            if place == NEVER:
+                impossible |= 1 << number
+            elif place.path.startswith(_STEADY) and place.path not in _RESTLESS:
+                demanded.setdefault(place, {})[number] = facts
+            else:
+                continue
+            indexed.add(number)
+    if len(indexed) < MIN_RULES:
+        return None
+    every = (1 << len(rules)) - 1
+    worth = {place: wanted for place, wanted in demanded.items() if len(wanted) > 1}
+    looks = [_LOOKS[place.kind](place.path, wanted, every) for place, wanted in worth.items()]
+    return RuleIndex(rules, looks, every & ~impossible) if looks or impossible else None
+
+
+def _others(wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Bits:
+    """The rules that demand nothing of a place."""
+    return every & ~sum(1 << number for number in wanted)
+
+
+def _value_look(path: str, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
+    """By what a variable equals or begins with."""
+    exact: dict[object, Bits] = {}
+    prefixes: dict[int, dict[str, Bits]] = {}
+    for number, facts in wanted.items():
+        for fact in facts:
+            if isinstance(fact, Prefix):
+                table = prefixes.setdefault(len(fact.text), {})
+                table[fact.text] = table.get(fact.text, 0) | 1 << number
+            else:
+                exact[fact] = exact.get(fact, 0) | 1 << number
+    read, others = attrgetter(path), _others(wanted, every)
+    by_length = sorted(prefixes.items())
+
+    def look(scope: Any) -> Bits:
+        value = read(scope)
+        bits = others | exact.get(value, 0)
+        for length, table in by_length:
+            bits |= table.get(value[:length], 0)
+        return bits
+
+    return look
+
+
+def _keys_look(path: str, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
+    """By the keys that a map has."""
+    table: dict[Fact, Bits] = {}
+    for number, facts in wanted.items():
+        for fact in facts:
+            table[fact] = table.get(fact, 0) | 1 << number
+    read, others, names = attrgetter(path), _others(wanted, every), table.keys()
+
+    def look(scope: Any) -> Bits:
+        bits = others
+        for name in names & read(scope).keys():
+            bits |= table[name]
+        return bits
+
+    return look
+
+
+def _ranges_look(path: str, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
+    """By the networks that an address lies in: the bits between every two bounds are known beforehand."""
+    ranges = [
+        (number, fact)
+        for number, facts in wanted.items()
+        for fact in facts
+        if isinstance(fact, tuple) and not isinstance(fact, Prefix)
+    ]
+    read, others = attrgetter(path), _others(wanted, every)
+    bounds, cells = _cells(ranges, others)
+
+    def look(scope: Any) -> Bits:
+        address = number_of(read(scope))
+        # what is no address compares with nothing, and bisection takes it to the end, where no network is
+        return cells[bisect_right(bounds, address)]
+
+    return look
+
+
+def _cells(ranges: Iterable[tuple[int, tuple[int, int]]], others: Bits) -> tuple[list[int], list[Bits]]:
+    """Bounds in order, and the bits before the first, between every two, and behind the last.
+
+    A rule's ranges may overlap, so that ends are counted.
+    """
+    begins: dict[int, list[int]] = {}
+    ends: dict[int, list[int]] = {}
+    for number, (first, behind) in ranges:
+        begins.setdefault(first, []).append(number)
+        ends.setdefault(behind, []).append(number)
+    bounds = sorted(begins.keys() | ends.keys())
+    inside: Counter[int] = Counter()
+    cells = [others]
+    bits = others
+    for bound in bounds:
+        for number in begins.get(bound, ()):
+            inside[number] += 1
+            bits |= 1 << number
+        for number in ends.get(bound, ()):
+            inside[number] -= 1
+            if not inside[number]:
+                bits &= ~(1 << number)
+        cells.append(bits)
+    return bounds, cells
+
+
+_LOOKS: Mapping[PlaceKind, Callable[[str, Mapping[int, frozenset[Fact]], Bits], Look]] = {
+    PlaceKind.VALUE: _value_look,
+    PlaceKind.KEYS: _keys_look,
+    PlaceKind.RANGES: _ranges_look,
+}
