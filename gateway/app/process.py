@@ -11,18 +11,20 @@ import gc
 import logging
 import signal
 import ssl
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from gateway.app.build import SnapshotBuilder
 from gateway.app.notify import Notifier
+from gateway.app.watch import watch_files
 from gateway.proxy.handler import Handler, HandlerParts
 from gateway.proxy.server import HttpListener, ListenerOptions, inherited_socket, open_socket, real_address
 from gateway.snapshot import Listener, Snapshot, SnapshotRef
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
     from gateway.ai.catalog import Catalog
     from gateway.ai.key_metrics import MetricsRegistry
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.problems import Problems
     from gateway.settings import Settings
     from gateway.settings.address import Listen
+    from gateway.settings.files import FileState
     from gateway.settings.model import EndpointSettings
 
 log = logging.getLogger("gateway")
@@ -59,6 +62,8 @@ class ProcessOptions:
     mask: Callable[[Collection[str]], None] = lambda values: None
     #: called with the process once it accepts traffic
     started: Callable[[Process], None] = lambda process: None
+    #: what ``load`` read last, also of a configuration that was refused: for ``--watch``
+    files: Mapping[Path, FileState] = field(default_factory=dict)
 
 
 class Process:
@@ -84,6 +89,10 @@ class Process:
         """The live numbers of models and keys."""
         return self._parts.metrics
 
+    def start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs background work as long as the process lives."""
+        self._parts.tasks.start(work)
+
     @property
     def tallies(self) -> Tallies:
         """How requests ended, by endpoint."""
@@ -104,6 +113,8 @@ class Process:
         if watchdog_s:
             self._parts.tasks.start(self._watchdog(watchdog_s / 2))
         self._parts.tasks.start(self._options.services.keep_house())
+        if self.settings.watch:
+            self._parts.tasks.start(watch_files(lambda: self._options.files, self.reload))
         self.state = "serving"
         # what start-up made lives on: the collector need not look at it again (performance.md)
         gc.collect()

@@ -103,9 +103,11 @@ async def serve_process(
         parts = await _parts(settings, tasks, [*sources, management.secrets])
         masking = Masking(sink, parts.secrets, settings)
         record = build_recorder(sink, SystemClock(), as_json=as_json, colour=terminal)
+        files = dict(settings.files)
         options = ProcessOptions(
             settings=settings,
-            load=lambda: load_settings(settings.flags, settings.environment, watch=settings.watch),
+            load=lambda: load_settings(settings.flags, settings.environment, watch=settings.watch, files=files),
+            files=files,
             record=record,
             services=build_services(parts, settings, record=record),
             mask=masking.configured,

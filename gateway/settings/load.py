@@ -21,6 +21,7 @@ from gateway.schema.shapes import field as declare
 from gateway.settings.address import Listen, PublicUrl
 from gateway.settings.endpoint import ENDPOINT, PHASES, EndpointEntry
 from gateway.settings.environment import Environment
+from gateway.settings.files import FileState, state_of
 from gateway.settings.model import DEFAULT_LISTEN, EndpointSettings, PolicySource, Settings
 from gateway.settings.reader import CODE, CODES, SettingsReader
 from gateway.settings.shapes import (
@@ -87,14 +88,24 @@ _KEPT = tuple(name for name in FILE_FIELDS if name not in _NOT_SETTINGS)
 
 
 def load_settings(
-    flags: Mapping[str, str | None], environment: Environment, *, watch: bool = False
+    flags: Mapping[str, str | None],
+    environment: Environment,
+    *,
+    watch: bool = False,
+    files: dict[Path, FileState] | None = None,
 ) -> tuple[Settings | None, Problems]:
-    """The settings, or None and what is wrong. ``flags`` has the names of ``FLAGS``; None is "not given"."""
+    """The settings, or None and what is wrong. ``flags`` has the names of ``FLAGS``; None is "not given".
+
+    ``files`` is made to hold the state of what was read, and of what could not be read, whatever comes of it.
+    """
     loader = _Loader(flags, environment)
     settings = loader.load()
+    if files is not None:
+        files.clear()
+        files.update(loader.files)
     if settings is None or loader.problems.failed:
         return None, loader.problems
-    settings = replace(settings, environment=environment, files=tuple(loader.files), watch=watch, flags=dict(flags))
+    settings = replace(settings, environment=environment, files=loader.files, watch=watch, flags=dict(flags))
     return settings, loader.problems
 
 
@@ -105,7 +116,7 @@ class _Loader:
     flags: Mapping[str, str | None]
     environment: Environment
     problems: Problems = field(default_factory=lambda: Problems("<flags>", codes=CODES))
-    files: list[Path] = field(default_factory=list)
+    files: dict[Path, FileState] = field(default_factory=dict)
 
     def load(self) -> Settings | None:
         overrides = {name: self.override(name) for name in FLAGS}
@@ -148,13 +159,13 @@ class _Loader:
         root: Node | None = None
         problems = Problems(name or "<defaults>", codes=CODES)
         if name is not None:
-            self.files.append(Path(name))
+            self.files[Path(name)] = state_of(Path(name))
             source = self.read_text(Path(name), "config")
             root = parse_document(source, problems) if source is not None else None
             if problems.failed or source is None:
                 self.problems.extend(problems)
                 return None, None
-        reader = SettingsReader(problems, self.environment, Path(name or ".").parent)
+        reader = SettingsReader(problems, self.environment, Path(name or ".").parent, self.files)
         values = CONFIGURATION.read(root or Node(Kind.MAPPING, 1, 1), reader)
         if isinstance(values, Invalid):
             self.problems.extend(problems)
@@ -190,7 +201,7 @@ class _Loader:
         policy = None
         if overrides["policy"] is not None:
             path = Path(overrides["policy"])
-            self.files.append(path)
+            self.files[path] = state_of(path)
             source = self.read_text(path, "policy")
             if source is not None:
                 policy = PolicySource(file=str(path), text=source)
@@ -249,7 +260,6 @@ class _Loader:
         """The entry's policy; a file is read now."""
         if entry.policy_file is None:
             return entry.policy
-        self.files.append(entry.policy_file)
         text, reason = _read(entry.policy_file)
         if text is None:
             at = entry.node.get("traffic_policy_file") or entry.node

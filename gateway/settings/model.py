@@ -15,6 +15,7 @@ from pathlib import Path
 from gateway.node import Node
 from gateway.settings.address import Listen, PublicUrl
 from gateway.settings.environment import Environment
+from gateway.settings.files import FileState
 
 Network = IPv4Network | IPv6Network
 DEFAULT_LISTEN = Listen("127.0.0.1", 8080)
@@ -220,8 +221,8 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     events: EventsSettings = field(default_factory=EventsSettings)
     environment: Environment = field(default_factory=Environment)
-    #: what ``--watch`` looks at (SV-20): the configuration and every policy file
-    files: tuple[Path, ...] = ()
+    #: what ``--watch`` looks at (SV-20): the configuration and every file it names, as they were when they were read
+    files: Mapping[Path, FileState] = field(default_factory=dict)
     watch: bool = False
     #: what the command line said, to read everything again (SV-20)
     flags: Mapping[str, str | None] = field(default_factory=dict)

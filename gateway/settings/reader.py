@@ -10,6 +10,7 @@ from gateway.node import Kind, Node
 from gateway.problems import Codes, Problems
 from gateway.schema.reader import Reader
 from gateway.settings.environment import Environment
+from gateway.settings.files import FileState, state_of
 
 CODE = "ERR_AIGW_CONFIG"
 #: one code for whatever is wrong with a setting: the message says the rest
@@ -18,12 +19,16 @@ _VARIABLE = re.compile(r"\$\{ENV:([^}]*)\}")
 
 
 class SettingsReader(Reader):
-    """``base`` is the directory that relative paths start from."""
+    """``base`` is the directory that relative paths start from; ``files`` takes those that settings name."""
 
-    def __init__(self, problems: Problems, environment: Environment, base: Path) -> None:
+    def __init__(
+        self, problems: Problems, environment: Environment, base: Path, files: dict[Path, FileState] | None = None
+    ) -> None:
         super().__init__(problems, codes=CODES)
         self.environment = environment
         self.base = base
+        #: as they were when they were looked at
+        self.files: dict[Path, FileState] = {} if files is None else files
 
     def resolve(self, node: Node) -> Node | None:
         """The scalar with ``${ENV:NAME}`` replaced, or None after reporting a variable that is not set (SV-10)."""
@@ -59,3 +64,9 @@ class SettingsReader(Reader):
     def path(self, text: str) -> Path:
         """A path as the operator means it."""
         return self.base / Path(text).expanduser()
+
+    def file(self, text: str) -> Path | None:
+        """The path of a file, None if there is none; ``files`` has it either way."""
+        path = self.path(text)
+        self.files[path] = state_of(path)
+        return path if self.files[path] is not None else None

@@ -87,8 +87,8 @@ def _path(value: str, node: Node, reader: Reader) -> Path | Invalid:
 
 
 def _file(value: str, node: Node, reader: Reader) -> Path | Invalid:
-    path = cast("SettingsReader", reader).path(value)
-    return path if path.exists() else reader.error(node, CODE, "no such file or directory")
+    path = cast("SettingsReader", reader).file(value)
+    return path if path is not None else reader.error(node, CODE, "no such file or directory")
 
 
 def _network(value: str) -> Network | None:

@@ -131,7 +131,7 @@ class TestPrecedence:
         assert endpoint.policy is not None
         assert (endpoint.policy.file, endpoint.policy.text) == (str(path), "on_http_request: []\n")
         assert endpoint.listen == Listen(path="/run/g")
-        assert settings.files == (path,)
+        assert list(settings.files) == [path]
 
 
 class TestStrictness:
@@ -293,7 +293,7 @@ class TestEndpoints:
         assert sources[0].node is not None
         assert (sources[0].node.line, sources[0].node.path) == (3, "endpoints[0].traffic_policy")
         assert [problem.path for problem in problems.warnings] == ["endpoints[3].policy"]
-        assert settings.files == (sandbox.directory / "gateway.yaml", sandbox.directory / "p.yaml")
+        assert list(settings.files) == [sandbox.directory / "gateway.yaml", sandbox.directory / "p.yaml"]
 
     @pytest.mark.parametrize(
         ("text", "message"),
