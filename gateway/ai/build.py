@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
@@ -91,6 +91,8 @@ class AiParts:
     environment: Environment
     #: checks gateway keys (AG-185 to AG-188)
     authenticate: Callable[[AiCall], None] = refuse_gateway_keys
+    #: budgets and usage (``accounting.Accounting.open``)
+    charge: Callable[[AiCall], Awaitable[None] | None] | None = None
     #: rows of AG-190 that come from the store, before and after the action's own keys
     rows_before: Sequence[Row] = ()
     rows_after: Sequence[Row] = ()
@@ -187,4 +189,5 @@ class GatewayBuilder:
             endpoint_id=endpoint_id,
             scope_of=parts.scope_of,
             authenticate=parts.authenticate,
+            charge=parts.charge,
         )

@@ -37,6 +37,8 @@ async def run(gateway: AiGateway, exchange: Exchange) -> Outcome:
         local = await admission.admit(call)
         if local is not None:
             return local
+        if gateway.charge is not None and (waiting := gateway.charge(call)) is not None:
+            await waiting
         answer = await first_answer(call)
     except GatewayError as error:
         return _failed(call, error)

@@ -6,7 +6,7 @@ it lives exactly as long as the plan that the candidate belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,8 @@ class AiGateway:
     body: Mapping[str, Evaluate] = field(default_factory=dict)
     #: checks gateway keys (AG-185 to AG-188); raises 401 and 403
     authenticate: Callable[[AiCall], None] = refuse_gateway_keys
+    #: budgets and usage, once the candidates are known (``accounting.Accounting.open``); None: neither is kept
+    charge: Callable[[AiCall], Awaitable[None] | None] | None = None
 
     def route(self, candidate: Candidate, surface: Surface) -> Route:
         """What requests for this candidate on this surface share; built at the first one."""

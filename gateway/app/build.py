@@ -104,6 +104,7 @@ class SnapshotBuilder:
             scope_of=lambda exchange: scope_of(exchange, parts.clock.now),
             environment=policy_context(ACTIONS).environment(Phase.REQUEST),
             authenticate=parts.keys.authenticate,
+            charge=parts.accounting.open if parts.accounting.connected else None,
             rows_before=(parts.keys.routed, parts.keys.attached),
             rows_after=(parts.keys.account,),
         )

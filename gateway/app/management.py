@@ -28,6 +28,7 @@ from gateway.store.lock import DirectoryInUseError, DirectoryLock
 if TYPE_CHECKING:
     from gateway.ai.catalog import Catalog
     from gateway.app.gateway_keys import GatewayKeys
+    from gateway.app.parts import Parts
     from gateway.app.process import Process
     from gateway.clock import Clock
     from gateway.control.plane import Event
@@ -76,11 +77,16 @@ class Management:
         self.secrets = LiveSecrets()
         self.server: AdminServer | None = None
 
+    @property
+    def plane(self) -> ControlPlane | None:
+        """None before ``open``."""
+        return self._plane
+
     # ---- life -----------------------------------------------------------------------------------------------------
 
-    async def open(self, keys: GatewayKeys) -> None:
+    async def open(self, parts: Parts) -> None:
         """Opens or makes the installation; raises ManagementError, which says what to mend (CP-101, CP-105)."""
-        self._keys = keys
+        self._keys = parts.keys
         try:
             token = await asyncio.to_thread(self._open)
         except (
@@ -92,9 +98,11 @@ class Management:
             StoreUnavailable,
         ) as error:
             raise ManagementError(str(error)) from None
-        assert self._plane is not None
-        keys.last_used = self._plane.last_used
-        self._take(self._plane.view)
+        plane = self._plane
+        assert plane is not None
+        parts.keys.last_used = plane.last_used
+        parts.accounting.connect(usage=plane.usage, ledger=plane.ledger, last_used=plane.last_used)
+        self._take(plane.view)
         if token is not None and sys.stderr.isatty():
             where = self._settings.server.data_dir / TOKEN_FILE
             sys.stderr.write(f"admin key (shown once, also in {where}): {token}\n")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from gateway.ai.accounting import Accounting
 from gateway.ai.inbound import parse_head
 from gateway.ai.key_metrics import MetricsRegistry
 from gateway.ai.providers import is_refused_address
@@ -93,6 +94,8 @@ class Parts:
     tallies: Tallies
     #: gateway keys; knows none until the management side publishes its view
     keys: GatewayKeys
+    #: budgets and usage; keeps neither until the management side connects it
+    accounting: Accounting
 
     async def close(self) -> None:
         """Ends upstream connections."""
@@ -150,4 +153,5 @@ def build_parts(settings: Settings, *, secrets: SecretTable, installation_key: b
         tasks=tasks,
         tallies=Tallies(),
         keys=GatewayKeys(clock),
+        accounting=Accounting(clock),
     )

@@ -114,7 +114,7 @@ async def serve_process(
             started=started,
         )
         try:
-            await management.open(parts.keys)
+            await management.open(parts)
             process = Process(parts, options)
             await management.start(process)
             tasks.start(management.run())

@@ -1,6 +1,7 @@
 """Budgets in memory: reserve before a request, book each attempt, release what is left (CP-56 to CP-58, P07, P38).
 
-    reserve   the admission: refused when a covering budget has nothing left, or less than the stated estimate
+    reserve   the admission: refused when a covering budget has nothing left, or less than the stated estimate;
+              ``Exhausted.held`` when only the reservations of running requests are in the way
     book      an attempt completed: its cost is spent and no longer reserved
     release   the request is over: the rest of its reservation is free again; harmless when repeated
 
@@ -20,7 +21,7 @@ import enum
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 ACCOUNT: Final = ""
 THRESHOLDS: Final = (80, 100)
@@ -84,6 +85,39 @@ class Alert:
     counts: Counts
 
 
+class Admission(enum.IntEnum):
+    """What a budget says to a request, the worse the greater."""
+
+    NOW = 0
+    #: enough is left, but running requests hold it
+    LATER = 1
+    NEVER = 2
+
+
+class Estimate(NamedTuple):
+    """What a request will cost: at most, and at least. Units of 0.00001 USD, tokens.
+
+    A request that may cost more than is left, and probably costs less, runs alone: nothing else holds anything then.
+    """
+
+    usd: int = 0
+    tokens: int = 0
+    least_usd: int = 0
+    least_tokens: int = 0
+
+
+def _admission(left: int, reserved: int, most: int, least: int) -> Admission:
+    """``left`` of a limit is not spent, ``reserved`` of it is promised."""
+    most, least = max(most, 1), max(least, 1)
+    if most <= left - reserved:
+        return Admission.NOW
+    if least > left:
+        return Admission.NEVER
+    if most > left and reserved <= 0:
+        return Admission.NOW
+    return Admission.LATER
+
+
 class Counter:
     """One budget's state. Only ``Ledger`` changes it."""
 
@@ -120,11 +154,20 @@ class Counter:
         limit = self.budget.limit_tokens
         return None if limit is None else limit - self.spent_tokens - self.reserved_tokens
 
-    def admits(self, usd: int, tokens: int) -> bool:
-        if not self.budget.enabled:
-            return True
-        usd_left, tokens_left = self.remaining_usd(), self.remaining_tokens()
-        return (usd_left is None or usd_left >= max(usd, 1)) and (tokens_left is None or tokens_left >= max(tokens, 1))
+    def admits(self, estimate: Estimate) -> Admission:
+        """Whether this budget lets a request run now, later, or not at all."""
+        budget = self.budget
+        if not budget.enabled:
+            return Admission.NOW
+        admission = Admission.NOW
+        if budget.limit_usd is not None:
+            left = budget.limit_usd - self.spent_usd
+            admission = _admission(left, self.reserved_usd, estimate.usd, estimate.least_usd)
+        if budget.limit_tokens is not None and admission is not Admission.NEVER:
+            left = budget.limit_tokens - self.spent_tokens
+            also = _admission(left, self.reserved_tokens, estimate.tokens, estimate.least_tokens)
+            admission = max(admission, also)
+        return admission
 
     def percent(self) -> int:
         """How much of the tighter limit is spent."""
@@ -149,6 +192,8 @@ class Exhausted:
     """The refusal: which budget has too little left (4026 names it)."""
 
     budget: Budget
+    #: running requests hold what is left: it may be free again when they are over
+    held: bool = False
 
 
 class Ledger:
@@ -179,16 +224,34 @@ class Ledger:
         if self._by_id.pop(budget_id, None) is not None:
             self._index()
 
+    def covers(self, key_id: str) -> bool:
+        """Whether any budget counts the requests of a gateway key ('' for none)."""
+        return bool(self._by_id) and bool(self._by_key.get(key_id) or self._by_key.get(ACCOUNT))
+
     def reserve(self, key_id: str, *, usd: int = 0, tokens: int = 0) -> Reservation | Exhausted:
         """Admits a request of a gateway key ('' for none), or names the budget that does not."""
+        return self.admit(key_id, Estimate(usd, tokens, usd, tokens))
+
+    def admit(self, key_id: str, estimate: Estimate) -> Reservation | Exhausted:
+        """The same with an estimate that is a range. A budget that will never admit is named before one that may."""
         counters = self._covering(key_id)
+        held: Exhausted | None = None
         for counter in counters:
-            if not counter.admits(usd, tokens):
+            admission = counter.admits(estimate)
+            if admission is Admission.NEVER:
                 return Exhausted(counter.budget)
+            if admission is Admission.LATER:
+                held = held or Exhausted(counter.budget, held=True)
+        if held is not None:
+            return held
         for counter in counters:
-            counter.reserved_usd += usd
-            counter.reserved_tokens += tokens
-        return Reservation(key_id, counters, usd, tokens)
+            counter.reserved_usd += estimate.usd
+            counter.reserved_tokens += estimate.tokens
+        return Reservation(key_id, counters, estimate.usd, estimate.tokens)
+
+    def hold(self, key_id: str) -> Reservation:
+        """A reservation of nothing: to book what a request cost that was not asked before (made before its budget)."""
+        return Reservation(key_id, self._covering(key_id), 0, 0)
 
     def book(self, reservation: Reservation, *, usd: int, tokens: int) -> None:
         """Spends what an attempt cost; all of it, also beyond the reservation."""

@@ -1,20 +1,18 @@
-"""Usage events on their way to the store: the request path puts them here and goes on (AG-285 to AG-288)."""
+"""Usage events on their way to the store: the request path puts a note of each attempt here (AG-285 to AG-288)."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 QUEUE_MAXIMUM: Final = 10_000
 
 
-@dataclass(slots=True, kw_only=True)
-class UsageEvent:
-    """One attempt. Money is whole units of 0.00001 USD; ``event_time_ms`` is the time of completion.
+class UsageEvent(NamedTuple):
+    """One attempt, in the order of the store's columns. Money is whole units of 0.00001 USD.
 
-    ``key_source`` is ``user`` or ``ngrok`` (AG-286); ``estimated``: tokens were counted here (P03);
-    ``price_version`` names the prices that ``cost`` was computed with (P24).
+    ``event_time_ms`` is the time of completion; ``key_source`` is ``user`` or ``ngrok`` (AG-286); ``estimated``: tokens
+    were counted here (P03); ``price_version`` names the prices that ``cost`` was computed with (P24).
     """
 
     event_time_ms: int
@@ -42,31 +40,52 @@ class UsageEvent:
     estimated: bool = False
     price_version: str = ""
 
+    def event(self) -> UsageEvent:
+        """An event is a note of itself."""
+        return self
+
+
+class Noted(Protocol):
+    """What the request path leaves behind; the writer makes the event of it, off the event loop."""
+
+    def event(self) -> UsageEvent: ...
+
 
 class UsageQueue:
     """Bounded; when the store is slow or away the oldest events go, and are counted."""
 
-    __slots__ = ("_events", "dropped")
+    __slots__ = ("_events", "_told", "dropped")
 
     def __init__(self, maximum: int = QUEUE_MAXIMUM) -> None:
-        self._events: deque[UsageEvent] = deque(maxlen=maximum)
+        self._events: deque[Noted] = deque(maxlen=maximum)
         #: ``aigw_usage_dropped_total``
         self.dropped = 0
+        self._told = 0
 
     def __len__(self) -> int:
         return len(self._events)
 
-    def put(self, event: UsageEvent) -> None:
+    @property
+    def losing(self) -> bool:
+        """Events were dropped since the last ``take_dropped``."""
+        return self.dropped > self._told
+
+    def take_dropped(self) -> int:
+        """How many were dropped since the last call, for the log."""
+        dropped, self._told = self.dropped - self._told, self.dropped
+        return dropped
+
+    def put(self, event: Noted) -> None:
         """Never blocks, never fails."""
         if len(self._events) == self._events.maxlen:
             self.dropped += 1
         self._events.append(event)
 
-    def take(self, maximum: int) -> list[UsageEvent]:
+    def take(self, maximum: int) -> list[Noted]:
         """The oldest events, removed."""
         return [self._events.popleft() for _ in range(min(maximum, len(self._events)))]
 
-    def put_back(self, events: list[UsageEvent]) -> None:
+    def put_back(self, events: list[Noted]) -> None:
         """Returns events whose write failed, in front; what does not fit is dropped, oldest first."""
         room = (self._events.maxlen or 0) - len(self._events)
         kept = events[max(0, len(events) - room) :] if room else []

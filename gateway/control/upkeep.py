@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import fields
 from typing import Final
 
-from gateway.auth.budgets import Counts
 from gateway.auth.usage import UsageEvent
 from gateway.control.plane import ControlPlane
 from gateway.store.budgets import Spend, write_spends
@@ -64,6 +62,8 @@ class Upkeep:
         if self._troubled:
             log.warning("the store works again")
             self._troubled = False
+        if self._plane.usage.losing:
+            log.warning("%d usage events were dropped: the queue was full", self._plane.usage.take_dropped())
 
     async def flush(self) -> None:
         """Writes everything that is pending (SV-21). Raises StoreUnavailable."""
@@ -79,7 +79,7 @@ class Upkeep:
             return 0
 
         def work(tx: Transaction) -> None:
-            insert_usage(tx.db, [usage_row(tx.new_id("aigu_"), event) for event in events])
+            insert_usage(tx.db, (usage_row(tx.new_id("aigu_"), note.event()) for note in events))
             write_spends(
                 tx.db,
                 (
@@ -115,7 +115,8 @@ class Upkeep:
             # Nothing else may be due, and /readyz must not stay degraded for that.
             await plane.store.write(lambda tx: None)
         await plane.refresh()
-        await self.write_usage()
+        while await self.write_usage() == _BATCH:
+            pass
         if now - self._last_used_at >= LAST_USED_S:
             self._last_used_at = now
             await self.write_last_used()
@@ -130,17 +131,6 @@ class Upkeep:
             pass
 
 
-def _spend(row_id: str, counts: Counts) -> Spend:
-    return Spend(row_id, counts.period_start, counts.spent_usd, counts.spent_tokens, counts.alerted)
-
-
-_SHARED: Final = tuple(
-    field.name for field in fields(UsageRow) if field.name in {other.name for other in fields(UsageEvent)}
-)
-
-
 def usage_row(row_id: str, event: UsageEvent) -> UsageRow:
-    """An event as the store keeps it."""
-    values = {name: getattr(event, name) for name in _SHARED}
-    flags = {name: int(value) for name, value in values.items() if isinstance(value, bool)}
-    return UsageRow(id=row_id, event_time=event.event_time_ms, **{**values, **flags})
+    """An event as the store keeps it: its members are the columns behind the id."""
+    return UsageRow(row_id, *event)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 DAY_MS: Final = 86_400_000
 _DELETED_AT_ONCE: Final = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRow:
+class UsageRow(NamedTuple):
     """One attempt. ``estimated``: tokens were counted here, not reported (P03); ``price_version``: P24."""
 
     id: str
@@ -29,13 +29,13 @@ class UsageRow:
     timed_out: int
     is_error: int
     is_streaming: int
+    key_source: str
     stop_reason: str
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int
     reasoning_tokens: int
     cost: int
-    key_source: str
     provider_key_id: str | None
     provider_key_name: str | None
     estimated: int
@@ -64,14 +64,18 @@ class Bucket(NamedTuple):
     errors: int
 
 
-_COLUMNS: Final = ", ".join(field.name for field in fields(UsageRow))
-_INSERT: Final = f"INSERT INTO usage ({_COLUMNS}) VALUES ({', '.join('?' * len(fields(UsageRow)))})"  # noqa: S608
+_COLUMNS: Final = ", ".join(UsageRow._fields)
+_VALUES: Final = f"({', '.join('?' * len(UsageRow._fields))})"
+#: Each statement gives the interpreter's lock away and has to get it back from the event loop: so one for many rows.
+_ROWS_AT_ONCE: Final = 64
 _GROUPS: Final = {"provider": "provider", "accessKey": "access_key_id"}
 
 
 def insert_usage(db: sqlite3.Connection, rows: Iterable[UsageRow]) -> None:
     """Adds a batch."""
-    db.executemany(_INSERT, map(astuple, rows))
+    each = iter(rows)
+    while part := list(islice(each, _ROWS_AT_ONCE)):
+        db.execute(f"INSERT INTO usage ({_COLUMNS}) VALUES {', '.join([_VALUES] * len(part))}", list(chain(*part)))  # noqa: S608
 
 
 def page_usage(db: sqlite3.Connection, query: UsageQuery) -> list[UsageRow]:

@@ -27,7 +27,10 @@ async def readyz(plane: ControlPlane, call: Call) -> Reply:
     status = "ready" if ready else "not ready"
     if ready and trouble is not None:
         status = "degraded"
-    return Reply(200 if ready else 503, {"status": status, **parts, "store": trouble or "ok"})
+    usage = "waiting" if trouble is not None and len(plane.usage) else "ok"
+    if plane.usage.losing:
+        usage = "dropping"
+    return Reply(200 if ready else 503, {"status": status, **parts, "store": trouble or "ok", "usage": usage})
 
 
 async def metrics(plane: ControlPlane, call: Call) -> Reply:

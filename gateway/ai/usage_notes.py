@@ -1,0 +1,155 @@
+"""What each attempt of a request leaves for the usage record: a note on the path, the event off it (AG-285, AG-286).
+
+Invariants
+    1. One note per attempt that was sent, in every ending; none for candidates that failed without one (AG-286).
+    2. Making a note computes nothing but the usage of an answer that did not report any; names, prices and redacted
+       keys are looked up by the writer.
+    3. A note holds no body and no head.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.ai.entities import KeySource
+from gateway.ai.surfaces import EMBEDDINGS, MESSAGES
+from gateway.ai.usage import Usage
+from gateway.auth.money import to_units
+from gateway.auth.tokens import redact
+from gateway.auth.usage import UsageEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from decimal import Decimal
+
+    from gateway.ai.call import AiCall
+    from gateway.ai.entities import Candidate, ProviderKey
+    from gateway.exchange import Attempt, Exchange
+
+CLIENT_GONE: Final = 499
+TIMED_OUT: Final = 504
+#: generous where nothing was reported: what a provider streams per token is rarely less (AG-230, P07)
+_STREAMED_BYTES_PER_TOKEN: Final = 150
+_TEXT_BYTES_PER_TOKEN: Final = 4
+#: sources of credentials that are nobody's own (AG-286)
+_OURS: Final = frozenset((KeySource.MANAGED, KeySource.NONE))
+
+
+class AttemptNote:
+    """One attempt. ``usage`` is None where nothing was generated: that costs nothing (AG-240)."""
+
+    __slots__ = (
+        "access_key_id", "candidate", "event_time_ms", "final", "gone", "key", "kind", "number", "request_id", "status",
+        "streaming", "usage",
+    )  # fmt: skip
+
+    def __init__(
+        self, exchange: Exchange, call: AiCall, attempt: Attempt, number: int, usage: Usage | None, *, final: bool
+    ) -> None:
+        self.request_id = exchange.id
+        self.access_key_id = call.gateway_key_id or ""
+        self.candidate: Candidate = attempt.candidate
+        self.key: ProviderKey = attempt.key
+        self.number = number
+        self.final = final
+        self.status = attempt.status
+        self.kind = attempt.kind
+        self.usage = usage
+        #: it was under way when its request ended
+        self.gone = final and (exchange.client_gone or not attempt.completed)
+        self.streaming = exchange.streaming or (call.request is not None and call.request.stream)
+        self.event_time_ms = 0
+
+    def event(self) -> UsageEvent:
+        """What the store keeps."""
+        candidate, key, usage = self.candidate, self.key, self.usage
+        provider, element = candidate.provider, candidate.element
+        status, timed_out = self._status()
+        pricing = element.pricing
+        cost = 0 if usage is None or pricing is None else to_units(usage.cost(pricing))
+        if usage is None:
+            usage = Usage()
+        stored = bool(key.stored_id)
+        return UsageEvent(
+            self.event_time_ms,
+            self.request_id,
+            self.access_key_id,
+            provider.id,
+            provider.display_name or provider.id,
+            candidate.name,
+            element.display_name or candidate.name,
+            self.number,
+            self.final,
+            status,
+            timed_out,
+            bool(timed_out or self.kind or not 0 < status < 400),
+            self.streaming,
+            "ngrok" if key.source in _OURS else "user",
+            usage.stop_reason,
+            usage.input,
+            usage.output,
+            usage.cached,
+            usage.reasoning,
+            cost,
+            key.stored_id if stored else None,
+            redact(key.value.reveal()) if stored else None,
+            self.usage is not None and not usage.reported,
+            "" if pricing is None or not cost else price_version(pricing.exact),
+        )
+
+    def _status(self) -> tuple[int, bool]:
+        """(status, timed out?) of AG-286."""
+        kind = self.kind
+        if kind == "timeout":
+            return self.status or TIMED_OUT, True
+        if kind == "connection":
+            return 0, False
+        if self.gone and not kind:
+            return CLIENT_GONE, False
+        return self.status, False
+
+
+def notes_of(exchange: Exchange, call: AiCall, now_s: float, now_ms: int) -> Iterator[AttemptNote]:
+    """The notes of a request that is over. ``now_s`` is monotonic, ``now_ms`` the same moment in Unix milliseconds."""
+    sent = [attempt for attempt in exchange.attempts if attempt.sent]
+    last = len(sent)
+    for number, attempt in enumerate(sent, 1):
+        usage = spent(exchange, call, attempt) if attempt.usage is not None else None
+        note = AttemptNote(exchange, call, attempt, number, usage, final=number == last)
+        note.event_time_ms = now_ms - int((now_s - attempt.completed) * 1_000) if attempt.completed else now_ms
+        yield note
+
+
+def spent(exchange: Exchange, call: AiCall, attempt: Attempt) -> Usage | None:
+    """The usage of an attempt that gave an answer: as reported, else estimated; None if nothing reached the client."""
+    usage: Usage = attempt.usage
+    surface = call.surface_of
+    assert surface is not None
+    # a message's first event reports an output of a token or so: what a stream that broke off really made is not known
+    begun = surface is MESSAGES and exchange.streaming and bool(exchange.client_gone or attempt.kind)
+    if usage.reported and not begun:
+        return usage
+    if not exchange.sent_bytes or not 200 <= attempt.status < 300:
+        return usage if usage.reported else None
+    estimate = Usage()
+    estimate.stop_reason = usage.stop_reason
+    body = 0 if call.request is None else len(call.request.body)
+    estimate.input = usage.input or call.estimated_input or -(-body // _TEXT_BYTES_PER_TOKEN)
+    estimate.cached, estimate.cache_write = usage.cached, usage.cache_write
+    if surface is not EMBEDDINGS:
+        per_token = _STREAMED_BYTES_PER_TOKEN if exchange.streaming else _TEXT_BYTES_PER_TOKEN
+        estimate.output = max(usage.output, call.estimated_output or -(-exchange.sent_bytes // per_token))
+    return estimate
+
+
+def cost_of(usage: Usage, candidate: Candidate, known: Decimal | None) -> int:
+    """Units of 0.00001 USD; ``known`` is the cost of a reported usage, where it was computed already."""
+    if usage.reported and known is not None:
+        return to_units(known)
+    pricing = candidate.element.pricing
+    return 0 if pricing is None else to_units(usage.cost(pricing))
+
+
+def price_version(prices: Mapping[str, Decimal]) -> str:
+    """The prices themselves, so that stored usage can be priced again (P24): ``input=0.15 output=0.6``."""
+    return " ".join(f"{name}={price.normalize():f}" for name, price in prices.items())

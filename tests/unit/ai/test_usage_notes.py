@@ -1,0 +1,148 @@
+"""From an attempt to its usage event (AG-240, AG-285, AG-286, P02, P03, P24)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+
+from gateway.ai.entities import KeySource
+from gateway.ai.pricing import build_pricing
+from gateway.ai.request import parse_request
+from gateway.ai.surfaces import CHAT, EMBEDDINGS, MESSAGES
+from gateway.ai.usage import Usage
+from gateway.ai.usage_notes import cost_of, notes_of, price_version, spent
+from gateway.exchange import Attempt
+from gateway.secrets.secret import Secret
+
+PRICES = build_pricing({"text": {"input": 1_000, "output": 10_000}})
+
+
+def candidate():
+    provider = SimpleNamespace(id="p", display_name="")
+    return SimpleNamespace(provider=provider, name="m", element=SimpleNamespace(display_name="M", pricing=PRICES))
+
+
+def key(source=KeySource.POLICY, stored_id=""):
+    return SimpleNamespace(source=source, stored_id=stored_id, value=Secret("sk-0123456789abcdefghij"))
+
+
+def attempt(status=200, kind="", usage=None, source=KeySource.POLICY, stored_id="", completed=9.0, sent=8.0):
+    made = Attempt(candidate(), key(source, stored_id), 8.0)
+    made.status, made.kind, made.usage, made.completed, made.sent = status, kind, usage, completed, sent
+    return made
+
+
+def exchange(*attempts, gone=False, streaming=False, sent_bytes=300):
+    return SimpleNamespace(
+        id="req_1", attempts=list(attempts), client_gone=gone, streaming=streaming, sent_bytes=sent_bytes
+    )
+
+
+def call(surface=CHAT, estimated=(0, 0), body=b'{"model":"m"}'):
+    return SimpleNamespace(
+        gateway_key_id=None, request=parse_request(surface, body), surface_of=surface, estimated_input=estimated[0],
+        estimated_output=estimated[1],
+    )  # fmt: skip
+
+
+def used(given=3, made=5, reported=True):
+    usage = Usage()
+    usage.input, usage.output, usage.reported = given, made, reported
+    return usage
+
+
+def events(seen, of=None):
+    return [note.event() for note in notes_of(seen, of or call(), 10.0, 60_000)]
+
+
+@pytest.mark.parametrize(
+    ("made", "gone", "status", "timed_out", "is_error"),
+    [
+        (attempt(200, usage=used()), False, 200, False, False),
+        (attempt(302), False, 302, False, False),
+        (attempt(429, "http"), False, 429, False, True),
+        (attempt(0, "timeout"), False, 504, True, True),
+        (attempt(200, "timeout", used(0, 0, False)), False, 200, True, True),
+        (attempt(200, "connection"), False, 0, False, True),
+        (attempt(200, "stream_error", used()), False, 200, False, True),
+        (attempt(200, usage=used()), True, 499, False, True),
+        (attempt(0, completed=0.0), False, 499, False, True),
+        (attempt(500, "http"), True, 500, False, True),
+    ],
+)
+def test_ag_286_status(made, gone, status, timed_out, is_error):
+    (event,) = events(exchange(made, gone=gone))
+    assert (event.status, event.timed_out, event.is_error) == (status, timed_out, is_error)
+
+
+def test_ag_285_one_event_per_attempt_that_was_sent():
+    tried = (attempt(500, "http"), attempt(0, "no_key", sent=0.0), attempt(200, usage=used(), completed=9.5))
+    seen = events(exchange(*tried))
+    assert [(event.attempt, event.is_final, event.event_time_ms) for event in seen] == [
+        (1, False, 59_000), (2, True, 59_500),
+    ]  # fmt: skip
+    assert [(event.input_tokens, event.cost) for event in seen] == [(0, 0), (3, 5_300)]
+    assert (seen[1].price_version, seen[1].estimated) == ("input=1000 output=10000", False)
+    assert (seen[1].provider_name, seen[1].model_name) == ("p", "M")
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        (KeySource.POLICY, "user"), (KeySource.PASSTHROUGH, "user"), (KeySource.ACCOUNT, "user"),
+        (KeySource.ROUTED, "user"), (KeySource.ATTACHED, "user"), (KeySource.MANAGED, "ngrok"),
+        (KeySource.NONE, "ngrok"),
+    ],
+)  # fmt: skip
+def test_ag_286_key_source(source, shown):
+    (event,) = events(exchange(attempt(source=source)))
+    assert event.key_source == shown
+    assert (event.provider_key_id, event.provider_key_name, event.access_key_id) == (None, None, "")
+
+
+def test_cp_103_stored_keys_are_named_and_redacted():
+    (event,) = events(exchange(attempt(source=KeySource.ATTACHED, stored_id="aigpk_1")))
+    assert (event.provider_key_id, event.provider_key_name) == ("aigpk_1", "sk-0123456***ghij")
+
+
+def test_ag_240_without_a_report_what_was_sent_is_estimated():
+    """Failed attempts and clients that got nothing pay nothing (AG-240)."""
+    silent = attempt(usage=used(0, 0, reported=False))
+    (event,) = events(exchange(silent))
+    assert (event.input_tokens, event.output_tokens, event.estimated) == (4, 75, True)
+    (event,) = events(exchange(silent, streaming=True))
+    assert event.output_tokens == 2
+    (event,) = events(exchange(silent), call(estimated=(11, 12)))
+    assert (event.input_tokens, event.output_tokens) == (11, 12)
+    (event,) = events(exchange(silent), call(EMBEDDINGS, body=b'{"model":"m","input":"x"}'))
+    assert event.output_tokens == 0
+    (event,) = events(exchange(silent, sent_bytes=0))
+    assert (event.input_tokens, event.estimated, event.cost) == (0, False, 0)
+    (event,) = events(exchange(attempt(500, "http")))
+    assert event.cost == 0
+
+
+def test_p24_the_first_event_of_a_message_is_not_its_usage():
+    """A stream that broke off reported one output token so far; what went out is counted then."""
+    begun = used(100, 1)
+    begun.cached = 40
+    broken = exchange(attempt(usage=begun), gone=True, streaming=True, sent_bytes=3_000)
+    found = spent(broken, call(MESSAGES), broken.attempts[0])
+    assert found is not None
+    assert (found.input, found.cached, found.output, found.reported) == (100, 40, 20, False)
+    whole = exchange(attempt(usage=begun), streaming=True, sent_bytes=3_000)
+    assert spent(whole, call(MESSAGES), whole.attempts[0]) is begun
+
+
+def test_ag_248_cost_in_units():
+    assert cost_of(used(), candidate(), Decimal("0.05300")) == 5_300
+    assert cost_of(used(reported=False), candidate(), Decimal("0.00000")) == 5_300
+    unpriced = candidate()
+    unpriced.element.pricing = None
+    assert cost_of(used(), unpriced, None) == 0
+
+
+def test_p24_the_prices_themselves_are_the_version():
+    assert price_version(build_pricing({"text": {"input": 0.15, "output": 1000.0}}).exact) == "input=0.15 output=1000"
