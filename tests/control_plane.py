@@ -71,6 +71,9 @@ class DataPlane:
     def metrics(self) -> bytes:
         return b"aigw_inflight 0\n"
 
+    def live(self) -> Mapping[str, Any]:
+        return {"state": "serving"}
+
     async def reload(self) -> Reloaded:
         return self.reloaded
 

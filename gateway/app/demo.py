@@ -21,6 +21,7 @@ from gateway.settings.address import Listen
 from gateway.settings.model import PolicySource
 
 if TYPE_CHECKING:
+    from gateway.app.management import Management
     from gateway.app.process import Process
     from gateway.observability.logs import LogSink
     from gateway.settings import Settings
@@ -67,9 +68,11 @@ async def _serve(settings: Settings, sink: LogSink, keys: dict[str, str]) -> int
             replace(endpoint, policy=PolicySource(file="<demo>", text=text)) for endpoint in settings.endpoints
         )
 
-        def started(process: Process) -> None:
+        def started(process: Process, management: Management) -> None:
             url = process.listeners[0].address.url()
-            banner = render_banner(url, provider_url=provider.url, others=tuple(keys))
+            listen = management.server.listen if management.server is not None else settings.admin.listen
+            watch = f"gateway top --api-url http://{listen} --data-dir {settings.server.data_dir}"
+            banner = render_banner(url, provider_url=provider.url, watch=watch, others=tuple(keys))
             print(banner, file=sys.stdout, flush=True)  # noqa: T201 - the demo speaks to people
 
         source = MemorySource({(_VAULT, name): value for name, value in keys.items()})

@@ -13,7 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.ai.rate_alerts import RateAlerts
+from gateway.app.destinations import Destinations
+from gateway.app.live import live_document
 from gateway.app.scrape import render_metrics
+from gateway.control.alerts import RateLimitSender
 from gateway.control.bootstrap import TOKEN_FILE, BootstrapError, build_plane, ensure_admin_key, open_installation
 from gateway.control.plane import ControlPlane, EndpointInfo, Reloaded, UrlFault
 from gateway.control.server import AdminServer, UnsafeListenError
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from gateway.control.view import View
     from gateway.settings import Settings
 
+#: how often keys are looked at for rate limits (AG-332)
+ALERT_TURN_S = 1.0
 log = logging.getLogger("gateway")
 
 
@@ -74,6 +80,7 @@ class Management:
         self._lock: DirectoryLock | None = None
         self._plane: ControlPlane | None = None
         self._upkeep: Upkeep | None = None
+        self._destinations: Destinations | None = None
         self.secrets = LiveSecrets()
         self.server: AdminServer | None = None
 
@@ -120,6 +127,7 @@ class Management:
         """Listens. ``process`` is what readiness and reloads are about."""
         assert self._plane is not None
         self._process = process
+        self._destinations = Destinations(process.start_task)
         self._upkeep = Upkeep(self._plane, retention_s=self._settings.usage.retention_s)
         try:
             self.server = AdminServer(self._plane, self._settings.admin)
@@ -127,6 +135,16 @@ class Management:
         except UnsafeListenError as error:
             raise ManagementError(str(error)) from None
         log.info("management listens on %s", self.server.listen)
+
+    async def watch_keys(self) -> None:
+        """Tells of keys that are being rate limited, as long as the process runs (AG-332)."""
+        assert self._process is not None
+        alerts = RateAlerts(self._process.metrics)
+        sender = RateLimitSender(self.emit, self._clock)
+        while True:
+            await asyncio.sleep(ALERT_TURN_S)
+            for alert in alerts.turn(self._process.settings.ai.alert_rate_limit):
+                sender.send(alert)
 
     async def run(self) -> None:
         """The background work: usage, last uses, retention."""
@@ -143,6 +161,8 @@ class Management:
                 log.warning("usage of the last moments is lost: %s", unavailable)
         if self.server is not None:
             await self.server.stop()
+        if self._destinations is not None:
+            await self._destinations.stop()
         if self._plane is not None:
             await asyncio.to_thread(self._plane.store.close)
         if self._lock is not None:
@@ -199,7 +219,13 @@ class Management:
     def metrics(self) -> bytes:
         """AG-331."""
         usage_dropped = self._plane.usage.dropped if self._plane is not None else 0
-        return render_metrics(self._process, usage_dropped=usage_dropped)
+        events_dropped = self._destinations.dropped if self._destinations is not None else 0
+        return render_metrics(self._process, usage_dropped=usage_dropped, events_dropped=events_dropped)
+
+    def live(self) -> Mapping[str, Any]:
+        """``GET /ext/live``."""
+        assert self._process is not None  # set before the listener is
+        return live_document(self._process, self._clock)
 
     async def reload(self) -> Reloaded:
         """SV-20."""
@@ -211,5 +237,8 @@ class Management:
         return Reloaded(ok=not errors, errors=errors, warnings=warnings)
 
     def emit(self, event: Event) -> None:
-        """Events go to the log."""
-        log.info("event %s", event.get("event_type", ""))
+        """Events go to the log and to the destinations that are configured now."""
+        name = event.get("event_type", "")
+        log.info("event %s", name, extra={"event": name, "fields": {"object": event.get("object")}})
+        if self._destinations is not None and self._process is not None:
+            self._destinations.send(event, self._process.settings.events)

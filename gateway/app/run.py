@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 OK, USAGE = 0, 2
+#: called with the process and its management side once it accepts traffic
+Started = Callable[[Process, Management], None]
 
 
 def serve(settings: Settings) -> int:
@@ -87,11 +89,11 @@ def _with_log(settings: Settings, work: Callable[[LogSink], Awaitable[int]]) -> 
 
 
 async def _serve(settings: Settings, sink: LogSink) -> int:
-    return await serve_process(settings, sink, lambda process: None)
+    return await serve_process(settings, sink, lambda process, management: None)
 
 
 async def serve_process(
-    settings: Settings, sink: LogSink, started: Callable[[Process], None], *, sources: Sequence[SecretSource] = ()
+    settings: Settings, sink: LogSink, started: Started, *, sources: Sequence[SecretSource] = ()
 ) -> int:
     """One process from start to drained. ``sources`` are asked for secrets before those of SV-12."""
     terminal = sys.stderr.isatty()
@@ -111,13 +113,14 @@ async def serve_process(
             record=record,
             services=build_services(parts, settings, record=record),
             mask=masking.configured,
-            started=started,
+            started=lambda process: started(process, management),
         )
         try:
             await management.open(parts)
             process = Process(parts, options)
             await management.start(process)
             tasks.start(management.run())
+            tasks.start(management.watch_keys())
             tasks.start(keep_fresh(parts.secrets, changed=masking.renew))
             await process.run()
         except (ConfigurationError, ManagementError) as error:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.cli.admin_commands import add_admin_commands
 from gateway.cli.api_commands import add_api_commands
+from gateway.cli.top import add_top_command
 
 if TYPE_CHECKING:
     from gateway.problems import Problems
@@ -71,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_policy(commands)
     add_api_commands(commands)
     add_admin_commands(commands)
+    add_top_command(commands)
     command = commands.add_parser("version", help="version, Python, uvloop, aiohttp")
     command.set_defaults(command=_version)
     return parser

@@ -88,6 +88,10 @@ class Surroundings(Protocol):
         """The Prometheus exposition (AG-331)."""
         ...
 
+    def live(self) -> Mapping[str, Any]:
+        """What is going on right now, for people who watch."""
+        ...
+
     async def reload(self) -> Reloaded:
         """SV-20; returns after the swap or the refusal."""
         ...

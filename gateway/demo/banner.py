@@ -43,6 +43,9 @@ Models to try:
 
 {models}
 
+Watch it from another terminal:
+  {watch}
+
 Faults combine (demo:demo-late-2s-cut-5), settings follow a colon (demo:n=200,delay=5ms); all of them:
   curl {provider_url}/demo/faults
 {others}"""
@@ -62,14 +65,20 @@ _TRY = (
 )
 
 
-def render_banner(gateway_url: str, *, provider_url: str, key: str = DEMO_KEY, others: Sequence[str] = ()) -> str:
-    """The text; URLs are without ``/v1``, ``others`` are official providers whose keys were found."""
+def render_banner(
+    gateway_url: str, *, provider_url: str, watch: str, key: str = DEMO_KEY, others: Sequence[str] = ()
+) -> str:
+    """The text; URLs are without ``/v1``, ``others`` are official providers whose keys were found.
+
+    ``watch``: the command that shows what goes on.
+    """
     width = max(len(name) for name, _ in _TRY)
     found = f"Keys were found for: {', '.join(others)}. Their models work too, as PROVIDER:MODEL.\n" if others else ""
     return _BANNER.format(
         url=gateway_url.rstrip("/"),
         provider_url=provider_url.rstrip("/"),
         key=key,
+        watch=watch,
         models="\n".join(f"  {name.ljust(width)}  {what}" for name, what in _TRY),
         others=found,
     )

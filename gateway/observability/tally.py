@@ -93,6 +93,10 @@ class Tallies:
         """The same object on every call."""
         return self._endpoints.setdefault(endpoint_id, EndpointTally())
 
+    def all(self) -> Iterator[EndpointTally]:
+        """The tallies alone."""
+        yield from self._endpoints.values()
+
     def items(self) -> Iterator[tuple[str, EndpointTally]]:
         """(endpoint id, tally), in the order in which they appeared."""
         yield from self._endpoints.items()

@@ -1,4 +1,4 @@
-"""The server itself: health, readiness, metrics, reload (CP-59, SV-20, SV-23, AG-331)."""
+"""The server itself: health, readiness, metrics, reload (CP-59, SV-20, SV-23, AG-331); what it does right now."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ async def metrics(plane: ControlPlane, call: Call) -> Reply:
     return Reply(200, plane.surroundings.metrics(), METRICS_TYPE)
 
 
+async def live(plane: ControlPlane, call: Call) -> Reply:
+    """What ``gateway top`` shows."""
+    return Reply(200, plane.surroundings.live())
+
+
 async def reload(plane: ControlPlane, call: Call) -> Reply:
     outcome = await plane.surroundings.reload()
     if outcome.ok:
@@ -51,5 +56,6 @@ ROUTES: Final = (
     Route(method="GET", path="/healthz", name="Health", handler=healthz, public=True, head=True, result=_HEALTH),
     Route(method="GET", path="/readyz", name="Readiness", handler=readyz, public=True, head=True),
     Route(method="GET", path="/metrics", name="Metrics", handler=metrics, head=True),
+    Route(method="GET", path="/ext/live", name="Live", handler=live, head=True),
     Route(method="POST", path="/ext/reload", name="Reload", handler=reload, result=RELOADED),
 )

@@ -11,7 +11,8 @@ from gateway.demo.banner import render_banner
 from gateway.demo.faults import parse_model
 from gateway.demo.service import LISTED_MODELS
 
-TEXT = render_banner("http://127.0.0.1:8080/", provider_url="http://127.0.0.1:9")
+WATCH = "gateway top --api-url http://127.0.0.1:7"
+TEXT = render_banner("http://127.0.0.1:8080/", provider_url="http://127.0.0.1:9", watch=WATCH)
 
 
 def test_snippets_are_valid():
@@ -37,5 +38,5 @@ def test_models_to_try_are_in_the_policy():
 def test_found_keys_are_named():
     assert "Keys were found" not in TEXT
     assert "Keys were found for: openai, groq." in render_banner(
-        "http://h", provider_url="x", others=["openai", "groq"]
+        "http://h", provider_url="x", watch="", others=["openai", "groq"]
     )
