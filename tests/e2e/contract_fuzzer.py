@@ -4,7 +4,7 @@
 
 Two rounds, half of the time each. *documented*: the contract as it is, valid and invalid input; valid input may only be
 refused with a code that CP-141 names (``contract_rules``). *narrowed*: the contract without everything that CP-141
-excludes, so that what remains has to be accepted, and resources get made, linked and deleted.
+excludes, so that what remains has to be accepted; there ids are those of resources that exist.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import asyncio
 import json
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import aiohttp
 
 from tests.e2e.serving_process import environment, serving
 
@@ -87,10 +90,19 @@ _ONE_MODEL: Final = {
     "items": {"$ref": "#/components/schemas/AIGatewayProviderModelCreate"},
 }
 _NOT_IN_QUERIES: Final = frozenset({"cursor", "endTime", "provider"})
+#: parameter of the path → what to make for it; the narrowed round changes and reads these and deletes none
+_RESOURCES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "AIGatewayAPIKeyID": ("/api-keys", {}),
+    "AIGatewayAccessKeyConfigurationID": ("/access-key-configurations", {"name": "n"}),
+    "AIGatewayAccessKeyID": ("/access-keys", {}),
+    "AIGatewayProviderAPIKeyID": ("/provider-keys", {"providerId": "openai", "name": "n", "value": "v"}),
+    "AIGatewayProviderID": ("/providers", {"name": "n", "baseUrl": "https://host.example"}),
+}
+_OF_EACH: Final = 3
 
 
-def narrowed(contract: dict[str, Any]) -> dict[str, Any]:
-    """The contract without the valid input that is refused all the same (CP-141)."""
+def narrowed(contract: dict[str, Any], ids: Mapping[str, Sequence[str]] = {}) -> dict[str, Any]:
+    """The contract without the valid input that is refused all the same (CP-141); ``ids`` by parameter exist."""
     found: dict[str, Any] = json.loads(json.dumps(contract))
     schemas = found["components"]["schemas"]
     for name, members in _ACCEPTED.items():
@@ -107,6 +119,22 @@ def narrowed(contract: dict[str, Any]) -> dict[str, Any]:
             parameter for parameter in operation["parameters"] if parameter.get("name") not in _NOT_IN_QUERIES
         ]
     del found["paths"]["/credits/checkout-session"]
+    for name, known in ids.items():
+        found["components"]["parameters"][name]["schema"] = {"type": "string", "enum": list(known)}
+    for operations in found["paths"].values():
+        operations.pop("delete", None)
+    return found
+
+
+async def _made(url: str, token: str) -> dict[str, list[str]]:
+    """A few resources of each kind, by the parameter that names them."""
+    found: dict[str, list[str]] = {}
+    async with aiohttp.ClientSession(url, headers={"authorization": f"Bearer {token}"}) as session:
+        for parameter, (path, body) in _RESOURCES.items():
+            for number in range(_OF_EACH):
+                given = {**body, **({"providerId": f"made-{number}"} if path == "/providers" else {})}
+                async with session.post(path, json=given) as answer:
+                    found.setdefault(parameter, []).append((await answer.json())["id"])
     return found
 
 
@@ -127,16 +155,17 @@ async def fuzz(folder: Path, seconds: float, *, seed: int | None = None) -> list
         "admin": {"auth_failures_per_minute": 0},
     }
     contract = json.loads(CONTRACT.read_text())
-    documents = {"documented": contract, "narrowed": narrowed(contract)}
     await asyncio.to_thread(config.write_text, json.dumps(settings))
     async with serving(folder, "--config", str(config), "--log-format", "json") as gateway:
         address = (await gateway.line(r"management listens on ([\d.:]+)"))[1]
         token = (await asyncio.to_thread((folder / "data" / "admin-token").read_text)).strip()
+        url = f"http://{address}"
+        documents = {"documented": contract, "narrowed": narrowed(contract, await _made(url, token))}
         rounds = []
         for name, document in documents.items():
             file = folder / f"{name}.json"
             await asyncio.to_thread(file.write_text, json.dumps(document))
-            arguments = _arguments(name, file, f"http://{address}", token, seconds / len(documents), seed)
+            arguments = _arguments(name, file, url, token, seconds / len(documents), seed)
             rounds.append(await _round(folder, name, arguments, seconds))
         faults = [line for line in gateway.lines if "internal error" in line or "Traceback" in line]
         rounds.append(Round("log", bool(faults), "\n".join(faults[:20])))
