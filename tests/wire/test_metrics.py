@@ -101,7 +101,7 @@ async def test_ag_331_requests_attempts_tokens_and_cost():
 
 
 async def test_ag_331_times_quotas_and_keys():
-    async with serving("demo-key-429", "demo-key:remaining=7") as (_, gateway):
+    async with serving("demo-key-429", "demo-key:remaining_tokens=7") as (_, gateway):
         await ask(gateway, model="demo", stream=True)
         await ask(gateway, model="demo")
         found = scrape(gateway)
@@ -117,7 +117,7 @@ async def test_ag_331_times_quotas_and_keys():
     keys = {labels[1] for labels in found.labels("aigw_key_rate_limited_total")}
     assert len(keys) == 2
     assert all(key.startswith("kh_") for key in keys)
-    left = [found.value("aigw_key_quota_remaining", kind="requests", key=key) for key in keys]
+    left = [found.value("aigw_key_quota_remaining", kind="tokens", key=key) for key in keys]
     assert 7 in left
     assert "demo-key" not in str(found.families)
 
