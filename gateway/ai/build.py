@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from gateway.ai.account import NO_ACCOUNT, Account
 from gateway.ai.candidates import Limits, Universe
 from gateway.ai.collections import key_environment, model_environment
 from gateway.ai.gateway import AiGateway, AiOptions, refuse_gateway_keys
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange
     from gateway.settings.model import AiSettings
     from gateway.upstream.transport import Transport
-
-#: shared mode (AG-6)
-SHARED_PER_REQUEST_S = 60.0
-SHARED_TOTAL_S = 120.0
-
 
 class Interpolated(Protocol):
     """A string field with ``${…}`` (``policy.fields.Interpolated``)."""
@@ -98,12 +94,23 @@ class AiParts:
     rows_after: Sequence[Row] = ()
 
 
-class GatewayBuilder:
-    """Builds the gateways of one snapshot."""
+class Engine(NamedTuple):
+    """What of a gateway depends on the account."""
 
-    def __init__(self, parts: AiParts, settings: AiSettings) -> None:
+    options: AiOptions
+    universe: Universe
+    keyring: Keyring
+
+
+class GatewayBuilder:
+    """Builds the gateways of one snapshot, and renews them when the account changes."""
+
+    def __init__(self, parts: AiParts, settings: AiSettings, account: Account = NO_ACCOUNT) -> None:
         self._parts = parts
         self._settings = settings
+        self._account = account
+        #: what was built, and how to build it for another version of the account
+        self._made: list[tuple[AiGateway, Callable[[Account], Engine]]] = []
         self._random = Random(settings.random_seed)  # noqa: S311 - spreads load, guards nothing
         self._limits = RelayLimits(
             idle_s=settings.stream_idle_timeout_s,
@@ -114,9 +121,19 @@ class GatewayBuilder:
 
     def shared(self, endpoint_id: str) -> AiGateway:
         """The built-in handler of an endpoint whose policy does not answer (TP-50 (2), AG-6)."""
-        options = self._options(SHARED_PER_REQUEST_S, SHARED_TOTAL_S, shared=True)
-        universe = Universe(self._sources((), endpoint_id))
-        return self._assemble(endpoint_id, options, universe)
+
+        def engine(account: Account) -> Engine:
+            options = self._options(
+                account.per_request_timeout_s,
+                account.total_timeout_s,
+                max_input_tokens=account.max_input_tokens,
+                max_output_tokens=account.max_output_tokens,
+                shared=True,
+            )
+            universe = Universe(self._sources((), endpoint_id, account))
+            return Engine(options, universe, self._keyring(universe, None))
+
+        return self._assemble(endpoint_id, engine)
 
     def action(self, config: ActionSettings, endpoint_id: str) -> AiGateway:
         """The gateway of an ``ai-gateway`` action."""
@@ -130,12 +147,34 @@ class GatewayBuilder:
         limits = Limits(config.only_allow_configured_providers, config.only_allow_configured_models)
         environment = model_environment(self._parts.environment, self._random)
         strategies = ModelStrategies.compile(config.model_strategies, environment, self._parts.catalog)
-        universe = Universe(self._sources(config.providers, endpoint_id), limits, strategies)
-        gateway = self._assemble(endpoint_id, options, universe, config.key_strategies)
+        key_strategies = KeyStrategies.compile(
+            config.key_strategies, key_environment(self._parts.environment, self._random)
+        )
+
+        def engine(account: Account) -> Engine:
+            universe = Universe(self._sources(config.providers, endpoint_id, account), limits, strategies)
+            return Engine(options, universe, self._keyring(universe, key_strategies))
+
+        gateway = self._assemble(endpoint_id, engine)
         gateway.headers = {name: value.text for name, value in config.headers}
         gateway.query = {name: value.text for name, value in config.query_params}
         gateway.body = {name: value.value for name, value in config.body}
         return gateway
+
+    def renew(self, account: Account) -> Callable[[], None]:
+        """Builds everything anew for another version of the account, and gives what puts it into the gateways.
+
+        Building takes some milliseconds per gateway and may run in a thread; putting in belongs to the event loop.
+        Requests under way go on with the candidates they have.
+        """
+        self._account = account
+        engines = [(gateway, engine(account)) for gateway, engine in self._made]
+
+        def install() -> None:
+            for gateway, engine in engines:
+                gateway.options, gateway.universe, gateway.keyring = engine
+
+        return install
 
     def _options(self, per_request_s: float, total_s: float, **changes: Any) -> AiOptions:
         settings = self._settings
@@ -151,20 +190,19 @@ class GatewayBuilder:
             **changes,
         )
 
-    def _sources(self, configured: Sequence[ProviderSettings], endpoint_id: str) -> Sources:
+    def _sources(self, configured: Sequence[ProviderSettings], endpoint_id: str, account: Account) -> Sources:
         return Sources(
             catalog=self._parts.catalog,
             registry=self._parts.metrics,
             configured=configured,
+            stored=account.providers,
             endpoint_id=endpoint_id,
         )
 
-    def _assemble(
-        self, endpoint_id: str, options: AiOptions, universe: Universe, key_strategies: Sequence[str] = ()
-    ) -> AiGateway:
+    def _keyring(self, universe: Universe, strategies: KeyStrategies | None) -> Keyring:
         parts = self._parts
         environment = parts.environment
-        keyring = Keyring(
+        return Keyring(
             universe.providers,
             parts.metrics,
             KeyOptions(
@@ -175,9 +213,13 @@ class GatewayBuilder:
             ),
             compile_text=lambda text: compile_template(text, environment),
             scope_of=parts.scope_of,
-            strategies=KeyStrategies.compile(key_strategies, key_environment(environment, self._random)),
+            strategies=strategies,
         )
-        return AiGateway(
+
+    def _assemble(self, endpoint_id: str, engine: Callable[[Account], Engine]) -> AiGateway:
+        parts = self._parts
+        options, universe, keyring = engine(self._account)
+        gateway = AiGateway(
             options=options,
             limits=self._limits,
             universe=universe,
@@ -191,3 +233,5 @@ class GatewayBuilder:
             authenticate=parts.authenticate,
             charge=parts.charge,
         )
+        self._made.append((gateway, engine))
+        return gateway

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from gateway.snapshot import Endpoint, Snapshot
 from gateway.upstream.relay import RelayLimits
 
 if TYPE_CHECKING:
+    from gateway.ai.account import Account
     from gateway.ai.catalog import Catalog
     from gateway.app.parts import Parts
     from gateway.settings import Settings
@@ -60,6 +61,7 @@ class SnapshotBuilder:
         #: models and prices of the snapshot built last; None before the first one
         self.catalog: Catalog | None = None
         self._forwarding: ForwardParts | None = None
+        self._gateways: GatewayBuilder | None = None
 
     def build(self, settings: Settings, addresses: Mapping[str, Listen]) -> tuple[Snapshot | None, list[Problems]]:
         """The snapshot, or None, and what there is to say. Reads files and compiles: runs in a thread.
@@ -71,13 +73,14 @@ class SnapshotBuilder:
             return None, problems
         draft = Draft(catalog, problems)
         self._forwarding = forward_parts(self._parts, settings)
-        gateways = GatewayBuilder(self._gateway_parts(catalog), settings.ai)
+        gateways = GatewayBuilder(self._gateway_parts(catalog), settings.ai, self._parts.account)
         for entry in settings.endpoints:
             self._endpoint(entry, settings, gateways, draft, addresses)
         draft.problems.append(_unreachable_phases(draft))
         if draft.failed:
             return None, draft.problems
         self.catalog = catalog
+        self._gateways = gateways
         self.claims = draft.claims
         self.inline_secrets = draft.inline_secrets | managed_secrets(settings)
         self._generation += 1
@@ -91,6 +94,10 @@ class SnapshotBuilder:
             warnings=warnings,
         )
         return snapshot, draft.problems
+
+    def renew(self, account: Account) -> Callable[[], None]:
+        """The snapshot built last for another version of the account; see ``GatewayBuilder.renew``."""
+        return self._gateways.renew(account) if self._gateways is not None else lambda: None
 
     def _gateway_parts(self, catalog: Catalog) -> AiParts:
         parts = self._parts

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.ai.account import NO_ACCOUNT
 from gateway.ai.rate_alerts import RateAlerts
+from gateway.app.account import account_of
 from gateway.app.destinations import Destinations
 from gateway.app.live import live_document
 from gateway.app.scrape import render_metrics
@@ -76,6 +78,7 @@ class Management:
         self._clock = clock
         self._catalog = catalog
         self._keys: GatewayKeys | None = None
+        self._account = NO_ACCOUNT
         self._process: Process | None = None
         self._lock: DirectoryLock | None = None
         self._plane: ControlPlane | None = None
@@ -109,6 +112,7 @@ class Management:
         assert plane is not None
         parts.keys.last_used = plane.last_used
         parts.accounting.connect(usage=plane.usage, ledger=plane.ledger, last_used=plane.last_used)
+        parts.account = self._account = account_of(plane.view)
         self._take(plane.view)
         if token is not None and sys.stderr.isatty():
             where = self._settings.server.data_dir / TOKEN_FILE
@@ -173,6 +177,10 @@ class Management:
     async def publish(self, view: View) -> None:
         """Effective with the return: requests that start from now on see it (CP-66)."""
         self._take(view)
+        account = account_of(view)
+        if self._process is not None and account != self._account:
+            await self._process.renew(account)
+        self._account = account
 
     def _take(self, view: View) -> None:
         self.secrets.current = view.secrets

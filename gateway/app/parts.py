@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from gateway.ai.account import NO_ACCOUNT, Account
 from gateway.ai.accounting import Accounting
 from gateway.ai.inbound import parse_head
 from gateway.ai.key_metrics import MetricsRegistry
@@ -96,6 +97,8 @@ class Parts:
     keys: GatewayKeys
     #: budgets and usage; keeps neither until the management side connects it
     accounting: Accounting
+    #: custom providers and limits of shared mode, as they were published last
+    account: Account = NO_ACCOUNT
 
     async def close(self) -> None:
         """Ends upstream connections."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from gateway.ai.account import Account
     from gateway.ai.catalog import Catalog
     from gateway.ai.key_metrics import MetricsRegistry
     from gateway.app.parts import Parts
@@ -173,7 +174,8 @@ class Process:
             assert endpoint.listen is not None
             sock = self._socket(endpoint.listen)
             addresses[str(endpoint.listen)] = real_address(sock)
-        snapshot, problems = await asyncio.to_thread(self._builder.build, self.settings, addresses)
+        async with self._reloading:
+            snapshot, problems = await asyncio.to_thread(self._builder.build, self.settings, addresses)
         if snapshot is None:
             for sock in self._sockets.values():
                 sock.close()
@@ -181,6 +183,13 @@ class Process:
         self._options.mask(self._builder.inline_secrets)
         self._report(problems)
         return snapshot
+
+    async def renew(self, account: Account) -> None:
+        """Returns when requests that start from now on are served by this version of the account (CP-19)."""
+        async with self._reloading:
+            self._parts.account = account
+            install = await asyncio.to_thread(self._builder.renew, account)
+            install()
 
     async def reload(self) -> list[Problems]:
         """Reads everything again; swaps the snapshot if all of it is valid (SV-20). Gives what there is to say.
