@@ -28,6 +28,38 @@ class Connection:
     tls: Any = None
 
 
+class RequestHead:
+    """What a request's head says by itself. Read-only: requests with the same head share one (``proxy.heads``).
+
+    ``plain``: HTTP/1.1 with a sized body, on a connection that stays open, without any expectation. ``notes``: what
+    layers above concluded from the head, by whom; ``endpoint``: where it leads under ``snapshot``.
+    """
+
+    __slots__ = (
+        "endpoint", "headers", "host", "http_11", "keep_alive", "length", "method", "notes", "path", "plain", "query",
+        "snapshot", "target",
+    )  # fmt: skip
+
+    def __init__(
+        self, method: str, target: str, headers: HeaderMap, *, host: str, path: str, query: str, http_11: bool,
+        keep_alive: bool, length: int | None, plain: bool,
+    ) -> None:  # fmt: skip
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.host = host
+        self.path = path
+        self.query = query
+        self.http_11 = http_11
+        self.keep_alive = keep_alive
+        #: declared length; None when chunked
+        self.length = length
+        self.plain = plain
+        self.snapshot: Any = None
+        self.endpoint: Any = None
+        self.notes: dict[Any, Any] = {}
+
+
 class ResponseHead:
     """Status and headers of the answer while the response phase may still change them.
 
@@ -83,8 +115,8 @@ class Exchange:
 
     __slots__ = (
         "ai", "attempts", "body", "client_gone", "conn", "consumed_tokens", "content_length", "downstream", "endpoint",
-        "error", "forwards", "headers", "hops", "host", "http_version", "id", "keep_alive", "log_metadata", "method",
-        "path", "query", "raw_target", "response", "results", "scheme", "scope", "secrets_seen", "sent_bytes",
+        "error", "forwards", "head", "headers", "hops", "host", "http_version", "id", "keep_alive", "log_metadata",
+        "method", "path", "query", "raw_target", "response", "results", "scheme", "scope", "secrets_seen", "sent_bytes",
         "settlers", "snapshot", "started", "started_s", "status", "streaming", "upstream_wait_s", "vars",
     )  # fmt: skip
 
@@ -92,6 +124,7 @@ class Exchange:
         self, *, request_id: str, snapshot: Any, endpoint: Any, conn: Connection, downstream: Any, method: str,
         raw_target: str, path: str, query: str, host: str, scheme: str, headers: HeaderMap, started: float,
         started_s: float, http_version: str = "HTTP/1.1", keep_alive: bool = True, content_length: int | None = None,
+        head: RequestHead | None = None,
     ) -> None:  # fmt: skip
         self.id = request_id
         #: the configuration this request was accepted under (snapshot.Snapshot)
@@ -109,7 +142,10 @@ class Exchange:
         self.query = query
         self.host = host
         self.scheme = scheme
+        #: shared with other requests while ``head`` is not None: change what ``own_headers`` gives
         self.headers = headers
+        #: the head as received; None once this request differs from it
+        self.head = head
         self.http_version = http_version
         self.keep_alive = keep_alive
         #: declared length; None when chunked
@@ -149,3 +185,10 @@ class Exchange:
         self.hops = 0
         #: called once, in order, after the answer is complete or has failed
         self.settlers: list[Callable[[Exchange], None]] = []
+
+    def own_headers(self) -> HeaderMap:
+        """The request's headers for somebody who changes them."""
+        if self.head is not None:
+            self.head = None
+            self.headers = self.headers.copy()
+        return self.headers

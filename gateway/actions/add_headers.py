@@ -42,12 +42,13 @@ def compile_add_headers(config: Config, deps: CompileDeps) -> CompiledAction:
 def _on_request(headers: HeaderLines) -> Callable[[Exchange], None]:
     def run(exchange: Exchange) -> None:
         pairs = headers(exchange)
+        changed = exchange.own_headers()
         for name, value in pairs:
             if name == "host":
-                exchange.headers.set(name, value)
+                changed.set(name, value)
                 exchange.host = value
             else:
-                exchange.headers.add(name, value)
+                changed.add(name, value)
         exchange.results["add_headers"] = Result(dict(pairs))
         request_changed(exchange)
 

@@ -38,7 +38,8 @@ def compile_remove_headers(config: Config, deps: CompileDeps) -> CompiledAction:
     names = config.headers
 
     def on_request(exchange: Exchange) -> None:
-        removed = [name for name in names if exchange.headers.pop(name, None) is not None]
+        headers = exchange.own_headers()
+        removed = [name for name in names if headers.pop(name, None) is not None]
         exchange.results["remove_headers"] = Result(removed)
         request_changed(exchange)
 

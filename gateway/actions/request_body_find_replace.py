@@ -70,8 +70,8 @@ def _replace_body(exchange: Exchange, body: bytes) -> None:
     """A body that came in chunks has a length now (TP-441)."""
     exchange.body = body
     exchange.content_length = len(body)
-    exchange.headers.set("content-length", str(len(body)))
-    exchange.headers.pop("transfer-encoding", None)
+    exchange.own_headers().set("content-length", str(len(body)))
+    exchange.own_headers().pop("transfer-encoding", None)
     request_changed(exchange)
 
 

@@ -43,7 +43,7 @@ async def keep_body(exchange: Exchange, raw: bytes, limit_bytes: int) -> bytes:
     if codings is not None:
         raw = await _decoded(raw, codings, limit_bytes)
         # what is kept is the decoded body: rules and upstreams must not see the old coding
-        exchange.headers.pop("content-encoding", None)
+        exchange.own_headers().pop("content-encoding", None)
     exchange.body = raw
     return raw
 

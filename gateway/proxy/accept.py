@@ -1,5 +1,8 @@
 """From a parsed request head to an Exchange: target, host, limits, and the decision which endpoint is meant.
 
+``read_head`` judges what the head says by itself, once for heads that repeat themselves (``heads``); ``open_exchange``
+adds what is this request's own.
+
 The path is normalised here, once, and rules and router see the same one (TP-140, P20).
 """
 
@@ -10,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from gateway import errors
 from gateway.errors import failure
-from gateway.exchange import Connection, Exchange
+from gateway.exchange import Connection, Exchange, RequestHead
 from gateway.headers import HeaderMap
 from gateway.policy.paths import normalise
-from gateway.proxy.downstream import HEAD_LIMIT_BYTES
+from gateway.proxy.payload import HEAD_LIMIT_BYTES
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
     from gateway.proxy.handler import HandlerParts
 
 
-def accept(downstream: Downstream, message: RawRequestMessage, parts: HandlerParts) -> Exchange:
-    """Builds the exchange of one request; raises GatewayError for a head that cannot be served."""
+def read_head(downstream: Downstream, message: RawRequestMessage) -> RequestHead:
+    """Judges a head that was just parsed; raises GatewayError for one that cannot be served."""
     raw_headers = message.raw_headers
     if downstream.large_head:
         downstream.large_head = False
@@ -36,41 +39,69 @@ def accept(downstream: Downstream, message: RawRequestMessage, parts: HandlerPar
     coding = headers.get("transfer-encoding")
     if coding is not None and (len(coding) > 1 or coding[0].lower() != "chunked"):
         raise _closing(errors.BAD_REQUEST, "unknown transfer coding")
-    target = message.path
     version = message.version
     http_11 = version.minor >= 1 and version.major == 1
     host = _host(headers, required=http_11)
-    path_target = target
+    path_target = target = message.path
     if not target.startswith("/"):
         path_target, host = _absolute(target, host)
-    snapshot = parts.snapshot.current
-    endpoint = parts.listener.endpoint_for(host, snapshot)
-    if endpoint is None:
-        raise failure(errors.NO_ENDPOINT, url=host)
     path, query = normalise(path_target)
+    length = headers.get("content-length")
+    keep_alive = not message.should_close and not message.upgrade
+    return RequestHead(
+        message.method,
+        target,
+        headers,
+        host=host,
+        path=path,
+        query=query,
+        http_11=http_11,
+        keep_alive=keep_alive,
+        length=int(length[0]) if length is not None and length[0].isdigit() else None,
+        plain=http_11 and keep_alive and coding is None and length is not None and "expect" not in headers,
+    )
+
+
+def open_exchange(downstream: Downstream, head: RequestHead, parts: HandlerParts) -> Exchange:
+    """The exchange of one request with this head; raises GatewayError if it leads nowhere."""
+    snapshot = parts.snapshot.current
+    if head.snapshot is not snapshot:
+        head.endpoint = parts.listener.endpoint_for(head.host, snapshot)
+        head.snapshot = snapshot
+        head.notes.clear()
+    endpoint = head.endpoint
+    if endpoint is None:
+        raise failure(errors.NO_ENDPOINT, url=head.host)
+    headers = head.headers
+    length = downstream.length
+    if length is None:
+        length = head.length
+    elif length != head.length:
+        headers = HeaderMap(headers)
+        headers.set("content-length", str(length))
     conn = downstream.conn
     trusted = snapshot.settings.server.trusted_proxies
     if trusted:
         conn = _behind_proxy(conn, headers, trusted)
-    length = headers.get("content-length")
     return Exchange(
         request_id=parts.next_id(),
         snapshot=snapshot,
         endpoint=endpoint,
         conn=conn,
         downstream=downstream,
-        method=message.method,
-        raw_target=target,
-        path=path,
-        query=query,
-        host=host,
+        method=head.method,
+        raw_target=head.target,
+        path=head.path,
+        query=head.query,
+        host=head.host,
         scheme=endpoint.scheme,
         headers=headers,
         started=parts.clock.monotonic(),
         started_s=parts.clock.now(),
-        http_version="HTTP/1.1" if http_11 else "HTTP/1.0",
-        keep_alive=not message.should_close and not message.upgrade,
-        content_length=int(length[0]) if length is not None and length[0].isdigit() else None,
+        http_version="HTTP/1.1" if head.http_11 else "HTTP/1.0",
+        keep_alive=head.keep_alive,
+        content_length=length,
+        head=head,
     )
 
 

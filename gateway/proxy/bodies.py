@@ -6,7 +6,7 @@ Each is made only for answers whose policy asks for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gateway import errors
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange, ResponseHead
     from gateway.headers import HeaderMap
     from gateway.upstream.attempt import Held
-    from gateway.upstream.codec import Codec
+    from gateway.upstream.codec import Codec, Kept
     from gateway.upstream.relay import Ending, Relay, RelayLimits
 
 #: longer bodies are changed in a thread
@@ -49,6 +49,8 @@ class HeldAnswer(Protocol):
     @property
     def tap(self) -> BodyTap | None: ...
     @property
+    def kept(self) -> Kept: ...
+    @property
     def status(self) -> int: ...
     @property
     def limits(self) -> RelayLimits: ...
@@ -60,7 +62,7 @@ class HeldAnswer(Protocol):
     def header_map(self, exchange: Exchange) -> HeaderMap: ...
     def take_body(self) -> bytes: ...
     def abandon(self) -> None: ...
-    def settle(self, exchange: Exchange, ending: Ending, relay: Relay | None = None) -> None: ...
+    def settle(self, exchange: Exchange, ending: Ending, relay: Relay | None = None) -> Awaitable[None] | None: ...
 
 
 class BodyReader:

@@ -60,18 +60,23 @@ async def commit_forward(exchange: Exchange, downstream: Downstream, answer: Hel
         _send_head(exchange, downstream, answer, respond.status_line(status) + headers)
         return
     elif answer.is_complete:
-        exchange.streaming = answer.event_stream
-        body = answer.take_body()
-        rules = stream_rules(exchange, answer) if answer.event_stream else None
-        if rules is not None:
-            body = whole_stream(rules, exchange, answer.codec, body)
+        body = _whole_body(exchange, answer)
     if body is not None:
         if transforms:
             body = await transformed(transforms, body)
         _send_whole(exchange, downstream, status, headers, body)
-        answer.settle(exchange, Ending.COMPLETE)
+        counting = answer.settle(exchange, Ending.COMPLETE)
+        if counting is not None:
+            await counting
         return
     await _relay(exchange, downstream, answer, respond.status_line(status) + headers, transforms)
+
+
+def _whole_body(exchange: Exchange, answer: HeldAnswer) -> bytes:
+    exchange.streaming = answer.event_stream
+    body = answer.take_body()
+    rules = stream_rules(exchange, answer) if answer.event_stream else None
+    return body if rules is None else whole_stream(rules, exchange, answer.codec, body)
 
 
 async def through_rules(exchange: Exchange, answer: HeldAnswer) -> ResponseHead:
@@ -128,7 +133,7 @@ async def _relay(
     done: asyncio.Future[Ending] = loop.create_future()
     plan = RelayPlan(
         codec=answer.codec, limits=answer.limits, chunked=chunked, event_stream=answer.event_stream, tap=answer.tap,
-        strip_usage=answer.strip_usage, errors=_stream_error,
+        kept=answer.kept, strip_usage=answer.strip_usage, errors=_stream_error,
     )  # fmt: skip
     assert downstream.transport is not None
 
@@ -156,15 +161,22 @@ async def _relay(
             raise
     downstream.relay = None
     exchange.sent_bytes = relay.sent_bytes
+    if ending is not Ending.COMPLETE:
+        _note_ending(exchange, ending, relay)
+    counting = answer.settle(exchange, ending, relay)
+    if counting is not None:
+        await counting
+
+
+def _note_ending(exchange: Exchange, ending: Ending, relay: Relay) -> None:
     if ending is Ending.CLIENT_GONE:
         exchange.client_gone = True
         exchange.status = _CLIENT_GONE
-    elif ending is not Ending.COMPLETE:
-        exchange.keep_alive = False
-        code, _ = _stream_error(ending)
-        refused = relay.refused if isinstance(relay, ShapedRelay) else None
-        exchange.error = refused or failure(errors.TABLE[code])
-    answer.settle(exchange, ending, relay)
+        return
+    exchange.keep_alive = False
+    code, _ = _stream_error(ending)
+    refused = relay.refused if isinstance(relay, ShapedRelay) else None
+    exchange.error = refused or failure(errors.TABLE[code])
 
 
 def _client_framing(exchange: Exchange, answer: HeldAnswer, *, changed: bool) -> tuple[bool, bytes]:

@@ -1,11 +1,11 @@
 """The only file that knows aiohttp's internals (3.14): one client connection.
 
-aiohttp's parser, message queue, keep-alive timer and flow control serve as they are. ``start`` replaces
-aiohttp's own loop over requests: the gateway's handler writes its answer to the transport itself, so no
-request, response, writer object and no task is made per request (about half of aiohttp's cost of one,
-see loadtest/results). What is used of aiohttp 3.14 beyond its public API: ``RequestHandler`` with
-``start``, ``_messages``, ``_waiter``, ``_parser.message_consumed``, ``_buffer_paused``,
-``_msg_queue_resume_size``, ``_resume_reading_if_drained``, ``_keepalive_handle``,
+aiohttp's parser, message queue, keep-alive timer and flow control serve as they are, but for requests with a head that
+was seen before (``heads``): those need no parser. ``start`` replaces aiohttp's own loop over requests: the gateway's
+handler writes its answer to the transport itself, so no request, response, writer object and no task is made per
+request (about half of aiohttp's cost of one, see loadtest/results). What is used of aiohttp 3.14 beyond its public
+API: ``RequestHandler`` with ``start``, ``_messages``, ``_waiter``, ``_parser.message_consumed``, ``_buffer_paused``,
+``_msg_queue_resume_size``, ``_resume_reading_if_drained``, ``_keepalive_handle``, ``_keepalive_timeout``,
 ``_next_keepalive_close_time``, ``_process_keepalive``, ``_task_handler``, ``_force_close``, ``_close``,
 ``_request_in_progress``, ``_handler_waiter`` and ``web_protocol._ErrInfo``. ``setup.cfg`` pins the minor version.
 
@@ -14,6 +14,7 @@ Invariants
     2. A client that leaves ends its request within the same turn of the loop: the relay is told, or the
        request's task is cancelled.
     3. A request whose head or framing is refused gets one answer, then the connection closes.
+    4. A head is looked up only where aiohttp's parser stands between two messages and no request is before it.
 """
 
 from __future__ import annotations
@@ -23,32 +24,44 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway import errors
 from gateway.errors import GatewayError, failure
-from gateway.exchange import Connection, Exchange
+from gateway.exchange import Connection, Exchange, RequestHead
+from gateway.proxy.heads import HeadTable, scan, states_size
+from gateway.proxy.payload import (
+    BODY_STALL_S,
+    HEAD_LIMIT_BYTES,
+    HEADERS_LIMIT,
+    REQUEST_LINE_LIMIT_BYTES,
+    discard,
+    read_payload,
+    refusal,
+    too_large,
+)
 
 if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
     from aiohttp.streams import StreamReader
 
+    from gateway.upstream.deadlines import Deadlines
     from gateway.upstream.relay import Relay
 
-HEAD_LIMIT_BYTES = 32_768
-REQUEST_LINE_LIMIT_BYTES = 8_192
-HEADERS_LIMIT = 128
 HEAD_READ_S = 10.0
-BODY_STALL_S = 30.0
-LINGER_S = 2.0
-_LINGER_BYTES = 1_048_576
+#: bodies up to this size are collected here if their head is known
+DIRECT_BODY_BYTES = 262_144
+EARLY_BYTES = 65_536
 
 
 class RequestServer(Protocol):
     """The gateway's side of a connection: ``handler.Handler``."""
 
-    def serve(self, downstream: Downstream, message: RawRequestMessage) -> Awaitable[bool]:
+    #: heads that were accepted before, and the deadlines of clients that send slowly
+    heads: HeadTable
+    deadlines: Deadlines
+
+    def serve(self, downstream: Downstream, head: RawRequestMessage | RequestHead) -> Awaitable[bool]:
         """Answers one request on ``downstream``; True if the connection may serve another."""
         ...
 
@@ -67,7 +80,8 @@ class Downstream(RequestHandler):
     """One client connection."""
 
     __slots__ = (
-        "_head_timer", "_payload", "_server", "conn", "draining", "exchange", "large_head", "relay", "serving",
+        "_ahead", "_body", "_early", "_head_timer", "_known", "_missing", "_payload", "_pieces", "_server", "conn",
+        "draining", "exchange", "large_head", "learning", "length", "relay", "serving",
     )  # fmt: skip
 
     def __init__(self, server: RequestServer, manager: web.Server, **options: Any) -> None:
@@ -75,6 +89,19 @@ class Downstream(RequestHandler):
         self._server = server
         self._head_timer: asyncio.TimerHandle | None = None
         self._payload: StreamReader | None = None
+        #: bytes until aiohttp's parser stands between two messages; -1: nobody knows
+        self._ahead = 0
+        #: bytes that came while a request was being answered, where the parser stands between two messages
+        self._early = b""
+        #: a request that went past the parser: its head, its body once that is complete, else the pieces so far
+        self._known: RequestHead | None = None
+        self._body: bytes | None = None
+        self._pieces: list[bytes] = []
+        self._missing = 0
+        #: key of the head that is being parsed, if it may be remembered
+        self.learning = b""
+        #: body size of a request with a known head; None: the head's own
+        self.length: int | None = None
         #: set while an answer is being relayed
         self.relay: Relay | None = None
         #: the request that is being answered, for the view of live requests
@@ -100,6 +127,85 @@ class Downstream(RequestHandler):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._missing:
+            self._collect_piece(data)
+        elif self._ahead:
+            if self._ahead > 0:
+                self._ahead = max(-1, self._ahead - len(data))
+            self._parse(data)
+        elif self.serving or self._known is not None or self._messages or self._early:
+            self._keep_early(data)
+        elif not self._begin(data):
+            self._parse(data)
+
+    def _keep_early(self, data: bytes) -> None:
+        """What comes before the request at hand is answered waits for its end; a lot of it goes to aiohttp's queue."""
+        self._early += data
+        if len(self._early) > EARLY_BYTES:
+            data, self._early = self._early, b""
+            self._ahead = -1
+            self._parse(data)
+
+    def _begin(self, data: bytes) -> bool:
+        """Starts a request whose head is known; False: the parser has to see it."""
+        found = scan(data)
+        if found is None:
+            self._ahead = -1
+            return False
+        key, length, end = found
+        head = self._server.heads.find(key)
+        if head is None:
+            # once this message is over, the parser stands between two again
+            self._ahead = max(-1, end + length - len(data)) if states_size(data, found) else -1
+            self.learning = key
+            return False
+        if length > DIRECT_BODY_BYTES or self._close or self._force_close:
+            self._ahead = max(-1, end + length - len(data))
+            return False
+        self._known = head
+        self.length = length
+        missing = end + length - len(data)
+        if missing > 0:
+            self._missing = missing
+            self._pieces.append(data[end:])
+            now = self._loop.time()
+            self._next_keepalive_close_time = now + self._keepalive_timeout
+            self._server.deadlines.watch(self, now + BODY_STALL_S)
+            return True
+        self._body = data[end : end + length]
+        if missing:
+            self._early = data[end + length :]
+        self._wake()
+        return True
+
+    def _collect_piece(self, data: bytes) -> None:
+        """More of the body of a request with a known head."""
+        missing = self._missing
+        if len(data) < missing:
+            self._missing = missing - len(data)
+            self._pieces.append(data)
+            self._server.deadlines.watch(self, self._loop.time() + BODY_STALL_S)
+            return
+        self._missing = 0
+        self._server.deadlines.forget(self)
+        pieces = self._pieces
+        pieces.append(data[:missing])
+        self._body = b"".join(pieces)
+        pieces.clear()
+        self._early = data[missing:]
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def overdue(self) -> None:
+        """A body stalled (``deadlines.Waiter``)."""
+        self._head_overdue()
+
+    def _parse(self, data: bytes) -> None:
+        """aiohttp's way: parser, queue, flow control."""
         super().data_received(data)
         if len(data) > HEAD_LIMIT_BYTES:
             self.large_head = True
@@ -137,6 +243,8 @@ class Downstream(RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+        if self._missing:
+            self._server.deadlines.forget(self)
         self._server.disconnected(self)
         super().connection_lost(exc)
         if relay is not None:
@@ -150,14 +258,30 @@ class Downstream(RequestHandler):
         """Serves the requests of this connection, one after the other, until it closes."""
         try:
             while not self._force_close:
-                if not self._messages:
-                    self._waiter = self._loop.create_future()
+                if self._body is None and not self._messages:
+                    waiter = self._waiter = self._loop.create_future()
+                    if self._early:
+                        data, self._early = self._early, b""
+                        self.data_received(data)
                     try:
-                        await self._waiter
+                        await waiter
                     finally:
                         self._waiter = None
-                if not await self._serve_next():
+                head = self._next_head()
+                if head is None:
                     break
+                self.serving = self._request_in_progress = True
+                try:
+                    keep = await self._server.serve(self, head)
+                finally:
+                    payload = self._served()
+                if self.transport is None or self._force_close:
+                    break
+                if payload is not None and not payload.is_eof() and not await discard(payload):
+                    break
+                if not keep or self._close or self._upgraded:
+                    break
+                self._await_next()
         except asyncio.CancelledError:
             self.force_close()
             raise
@@ -166,51 +290,36 @@ class Downstream(RequestHandler):
         if self.transport is not None and not self._force_close:
             self.transport.close()
 
-    async def _serve_next(self) -> bool:
+    def _next_head(self) -> RawRequestMessage | RequestHead | None:
+        """The head of the next request; None after refusing one that could not be parsed."""
+        if self._body is not None:
+            return self._known
         message, payload = self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
         if isinstance(message, _ErrInfo):
-            self._server.refuse(self, _refusal(message.exc))
-            return False
+            self._server.refuse(self, refusal(message.exc))
+            return None
         self._payload = payload
-        self.serving = self._request_in_progress = True
-        try:
-            keep = await self._server.serve(self, message)
-        finally:
-            self.serving = self._request_in_progress = False
-            self._payload = None
-            if self._handler_waiter is not None and not self._handler_waiter.done():
-                self._handler_waiter.set_result(None)
-        if self.transport is None or self._force_close:
-            return False
-        if not payload.is_eof() and not await self._discard(payload):
-            return False
-        if not keep or self._close or self._upgraded:
-            return False
-        self._await_next()
-        return True
+        self.length = None
+        return message
+
+    def _served(self) -> StreamReader | None:
+        """Ends a request; gives the stream that its body came by."""
+        self.serving = self._request_in_progress = False
+        payload, self._payload = self._payload, None
+        self._known = self._body = None
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        return payload
 
     def _await_next(self) -> None:
         close_at = self._loop.time() + self._keepalive_timeout
         self._next_keepalive_close_time = close_at
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(close_at, self._process_keepalive)
-
-    async def _discard(self, payload: StreamReader) -> bool:
-        """Reads away a body that nobody wanted, so that the answer is not lost to a reset. False: it was too much."""
-        try:
-            async with asyncio.timeout(LINGER_S):
-                taken = 0
-                while not payload.is_eof() and taken < _LINGER_BYTES:
-                    taken += len(await payload.readany())
-        except asyncio.CancelledError:
-            raise
-        except Exception:  # noqa: BLE001 - the parser's own errors have no common base; the connection just closes
-            return False
-        return payload.is_eof()
 
     # ---- what the handler uses ------------------------------------------------------------------------------------
 
@@ -224,37 +333,11 @@ class Downstream(RequestHandler):
         """The request body as sent; raises GatewayError when it is too long, stalls or is malformed."""
         payload = self._payload
         if payload is None:
-            return b""
-        try:
-            if payload.is_eof():
-                whole = payload.read_nowait()
-                if len(whole) > limit_bytes:
-                    raise _too_large(limit_bytes)
-                return whole
-            return await self._collect(payload, limit_bytes)
-        except (GatewayError, asyncio.CancelledError):
-            raise
-        except TimeoutError:
-            overdue = failure(errors.REQUEST_TIMEOUT)
-            overdue.close = True
-            raise overdue from None
-        except Exception as error:
-            # aiohttp sets whatever its parser raised on the stream: framing errors of many types
-            refused = failure(errors.BAD_REQUEST, reason=f"malformed request body ({type(error).__name__})")
-            refused.close = True
-            raise refused from error
-
-    async def _collect(self, payload: StreamReader, limit_bytes: int) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        while not payload.at_eof():
-            async with asyncio.timeout(BODY_STALL_S):
-                piece = await payload.readany()
-            size += len(piece)
-            if size > limit_bytes:
-                raise _too_large(limit_bytes)
-            pieces.append(piece)
-        return b"".join(pieces)
+            body = self._body or b""
+            if len(body) > limit_bytes:
+                raise too_large(limit_bytes)
+            return body
+        return await read_payload(payload, limit_bytes)
 
     def write(self, data: bytes) -> None:
         """Sends bytes of an answer; nothing happens when the client has gone."""
@@ -269,7 +352,7 @@ class Downstream(RequestHandler):
     def drain(self) -> None:
         """Stops after the request under way, at once if there is none."""
         self.draining = True
-        if not self.serving:
+        if not self.serving and self._known is None:
             self.force_close()
 
     def cancel(self) -> None:
@@ -301,24 +384,3 @@ class DownstreamServer(web.Server):
 
 async def _never(request: web.BaseRequest) -> web.StreamResponse:
     raise AssertionError("requests are served by Downstream.start")
-
-
-def _too_large(limit_bytes: int) -> GatewayError:
-    error = failure(errors.INVALID_BODY, reason=f"the body is larger than {limit_bytes} bytes")
-    error.status = 413
-    error.close = True
-    return error
-
-
-def _refusal(exc: BaseException) -> GatewayError:
-    """The answer to a head that aiohttp's parser refused (SV-26)."""
-    if isinstance(exc, LineTooLong):
-        error = failure(errors.URI_TOO_LONG, reason="a line of the request head is too long")
-        if exc.args[1] == REQUEST_LINE_LIMIT_BYTES:
-            error.status = 414
-    elif "Too many headers" in str(exc):
-        error = failure(errors.URI_TOO_LONG, reason=f"more than {HEADERS_LIMIT} headers")
-    else:
-        error = failure(errors.BAD_REQUEST, reason="malformed request")
-    error.close = True
-    return error

@@ -21,6 +21,7 @@ from gateway.policy.action import Forward
 from gateway.policy.body import request_body
 from gateway.upstream import decoding
 from gateway.upstream.attempt import Expectations, Held
+from gateway.upstream.codec import NOTHING_KEPT
 from gateway.upstream.origin import Origin
 from gateway.upstream.plain import HOP_BY_HOP, PlainCodec, PlainHead
 from gateway.upstream.relay import Ending, Relay, RelayLimits
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.clock import Clock
     from gateway.exchange import Exchange
     from gateway.proxy.bodies import BodyTap
-    from gateway.upstream.codec import Codec
+    from gateway.upstream.codec import Codec, Kept
     from gateway.upstream.transport import Transport
 
 HOPS = "ngrok-req-hops"
@@ -149,6 +150,10 @@ class UpstreamAnswer:
     @property
     def tap(self) -> BodyTap | None:
         return None
+
+    @property
+    def kept(self) -> Kept:
+        return NOTHING_KEPT
 
     @property
     def status(self) -> int:

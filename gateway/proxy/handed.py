@@ -6,7 +6,7 @@ work one after the other, transforms such as compression after all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
 from gateway.ai.inbound import header_block
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.policy.transform import BodyTransform
     from gateway.proxy.bodies import BodyTap, HeldAnswer
     from gateway.upstream.attempt import Held
-    from gateway.upstream.codec import Codec
+    from gateway.upstream.codec import Codec, Kept
     from gateway.upstream.relay import Ending, Relay, RelayLimits
 
 
@@ -59,6 +59,10 @@ class Handed:
         return self._answer.tap
 
     @property
+    def kept(self) -> Kept:
+        return self._answer.kept
+
+    @property
     def status(self) -> int:
         return self._head.status
 
@@ -86,8 +90,8 @@ class Handed:
     def abandon(self) -> None:
         self._answer.abandon()
 
-    def settle(self, exchange: Exchange, ending: Ending, relay: Relay | None = None) -> None:
-        self._answer.settle(exchange, ending, relay)
+    def settle(self, exchange: Exchange, ending: Ending, relay: Relay | None = None) -> Awaitable[None] | None:
+        return self._answer.settle(exchange, ending, relay)
 
 
 class RuleChain:

@@ -21,15 +21,17 @@ from typing import TYPE_CHECKING
 from gateway import errors
 from gateway.ai.inbound import header_block
 from gateway.errors import GatewayError, failure
-from gateway.exchange import Exchange, ResponseHead
+from gateway.exchange import Exchange, RequestHead, ResponseHead
 from gateway.observability.tally import SurfaceTally
 from gateway.policy.action import CloseConnection, Forward, Refuse, Respond
 from gateway.policy.engine import run_phase
 from gateway.proxy import respond
-from gateway.proxy.accept import accept, connection_facts
+from gateway.proxy.accept import connection_facts, open_exchange, read_head
 from gateway.proxy.commit import commit_forward
 from gateway.proxy.connecting import admits
+from gateway.proxy.heads import HeadTable
 from gateway.proxy.phases import response_phase, unhandled
+from gateway.upstream.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
@@ -58,6 +60,8 @@ class Handler:
     def __init__(self, parts: HandlerParts) -> None:
         self._parts = parts
         self._date = respond.DateLine(parts.clock)
+        self.heads = HeadTable()
+        self.deadlines = Deadlines(asyncio.get_running_loop())
         #: connections open, for the limit and for draining
         self.connections: set[Downstream] = set()
         #: requests being served
@@ -97,21 +101,23 @@ class Handler:
         body = respond.error_body(error, "", request_id)
         downstream.write(respond.complete_response(error.status, self._date() + headers, body, keep_alive=False))
 
-    async def serve(self, downstream: Downstream, message: RawRequestMessage) -> bool:
+    async def serve(self, downstream: Downstream, head: RawRequestMessage | RequestHead) -> bool:
         """One request, start to end. True: the connection may be used again."""
         exchange: Exchange | None = None
         self.inflight += 1
         try:
-            downstream.exchange = exchange = accept(downstream, message, self._parts)
+            if not isinstance(head, RequestHead):
+                head = self._read(downstream, head)
+            downstream.exchange = exchange = open_exchange(downstream, head, self._parts)
             await self._answer(exchange, downstream)
         except GatewayError as error:
-            self._send_error(exchange, error, downstream, message)
+            self._send_error(exchange, error, downstream)
         except asyncio.CancelledError:
             self._cancelled(exchange, downstream)
             raise
         except Exception as exception:  # noqa: BLE001 - invariant 3: whatever it was, the client gets a plain 500
             self._parts.fault(exception, exchange)
-            self._send_error(exchange, failure(errors.INTERNAL), downstream, message)
+            self._send_error(exchange, failure(errors.INTERNAL), downstream)
         finally:
             self.inflight -= 1
             downstream.exchange = None
@@ -120,6 +126,14 @@ class Handler:
             if exchange is not None:
                 self._settle(exchange)
         return exchange is not None and exchange.keep_alive and not downstream.draining
+
+    def _read(self, downstream: Downstream, message: RawRequestMessage) -> RequestHead:
+        """Judges a parsed head, and remembers it if it may come again."""
+        key, downstream.learning = downstream.learning, b""
+        head = read_head(downstream, message)
+        if key:
+            self.heads.learn(key, head)
+        return head
 
     async def drain(self, limit_s: float) -> None:
         """Returns when no request is being served any more, or after ``limit_s``."""
@@ -185,9 +199,7 @@ class Handler:
             )
         )  # fmt: skip
 
-    def _send_error(
-        self, exchange: Exchange | None, error: GatewayError, downstream: Downstream, message: RawRequestMessage
-    ) -> None:
+    def _send_error(self, exchange: Exchange | None, error: GatewayError, downstream: Downstream) -> None:
         if downstream.relay is not None:  # committed already: all that is left is to cut (AG-171)
             downstream.abort()
             return

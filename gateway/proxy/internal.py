@@ -219,7 +219,9 @@ async def _whole(exchange: Exchange, answer: Handed) -> Respond:
     if body is None:
         answer.abandon()
         raise FetchError("response size exceeded")
-    answer.settle(exchange, Ending.COMPLETE)
+    counting = answer.settle(exchange, Ending.COMPLETE)
+    if counting is not None:
+        await counting
     if answer.rules is not None:
         body = whole_stream(answer.rules, exchange, answer.codec, body)
     return _response(head, await transformed(answer.transforms, body))

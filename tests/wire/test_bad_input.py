@@ -15,7 +15,7 @@ import brotli
 import pytest
 import zstandard
 
-from gateway.proxy import downstream
+from gateway.proxy import downstream, payload
 from tests.wire.running import RunningGateway, read_answer, request_bytes
 from tests.wire.serving import CHAT_PATH, MESSAGES_PATH, chat_body, connect, serving, until
 
@@ -297,7 +297,7 @@ async def test_idle_connection_is_no_slow_head(gateway: RunningGateway, monkeypa
 
 
 async def test_stalled_body(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downstream, "BODY_STALL_S", 0.2)
+    monkeypatch.setattr(payload, "BODY_STALL_S", 0.2)
     reader, writer = await connect(gateway)
     writer.write(post(GOOD)[:-5])
     status, headers, body = await answer_of(reader)
