@@ -195,7 +195,7 @@ class Accounting:
         """Only the attempt that gave an answer costs anything (AG-240)."""
         exchange = call.exchange
         attempt = next((attempt for attempt in reversed(exchange.attempts) if attempt.usage is not None), None)
-        usage = None if attempt is None else spent(exchange, call, attempt)
+        usage = None if attempt is None else spent(attempt)
         if attempt is None or usage is None:
             return
         cost = cost_of(usage, attempt.candidate, call.cost)

@@ -5,21 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.ai.delivered import Delivered
 from gateway.ai.dialects import codec_for
+from gateway.ai.estimates import Output, Unreported, add_estimate, count_roughly
 from gateway.ai.measure import Measure
 from gateway.ai.measure import Outcome as Measured
+from gateway.ai.surfaces import MESSAGES
 from gateway.headers import HeaderMap
 from gateway.upstream.blocks import last_events, usage_events
+from gateway.upstream.codec import NOTHING_KEPT
 from gateway.upstream.relay import Ending
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.ai.call import AiCall
     from gateway.ai.credentials import UpstreamCredential
     from gateway.ai.dialects.dialect import SurfaceCodec
+    from gateway.ai.estimates import Counted
     from gateway.ai.inbound import InboundHead
     from gateway.ai.usage import Usage
     from gateway.exchange import Attempt, Exchange
     from gateway.upstream.attempt import Held
+    from gateway.upstream.codec import Kept
     from gateway.upstream.relay import Relay, RelayLimits
 
 
@@ -37,8 +45,8 @@ class Answer:
     """What ``proxy.commit`` shows to the client. Owns the held upstream answer until it is relayed or abandoned."""
 
     __slots__ = (
-        "_call", "_credential", "_last", "_settled", "attempt", "codec", "event_stream", "head", "held", "served",
-        "strip_usage", "tap",
+        "_call", "_credential", "_settled", "_stream", "attempt", "codec", "event_stream", "head", "held", "kept",
+        "served", "strip_usage", "tap",
     )  # fmt: skip
 
     def __init__(self, call: AiCall, attempt: Attempt, held: Held, sent: Sent) -> None:
@@ -46,8 +54,8 @@ class Answer:
         self._call = call
         self._credential = sent.credential
         self._settled = False
-        #: the end of a stream that was here whole
-        self._last = b""
+        #: a stream that was here whole
+        self._stream = b""
         self.attempt = attempt
         self.held = held
         self.head: InboundHead = held.head  # type: ignore[assignment] # parsed by the same function that the pool was given
@@ -55,6 +63,10 @@ class Answer:
         self.codec: SurfaceCodec = codec_for(call.surface_of)
         self.event_stream = self.head.is_event_stream and 200 <= held.status < 300
         self.tap = self.codec.usage_tap()
+        #: what the client of a stream got, for estimates (AG-230)
+        self.kept: Kept = NOTHING_KEPT
+        if self.event_stream:
+            self.kept = Delivered(call.surface_of, call.gateway.estimator.retention)
         #: the client did not ask for the usage chunk (AG-244)
         self.strip_usage = sent.injects_usage and self.event_stream
 
@@ -106,7 +118,7 @@ class Answer:
         if self.event_stream:
             for event in usage_events(body, framed=False):
                 self.tap.feed(event)
-            self._last = last_events(body, framed=False)
+            self._stream = body
             if self.strip_usage:
                 body = self.codec.strip_usage(body)
         else:
@@ -117,34 +129,92 @@ class Answer:
         """The answer does not reach the client: the policy replaced it, or the client left."""
         self.held.abandon()
         if not self._settled:
-            self._finish(Ending.REFUSED, None)
+            usage = self._end(Ending.REFUSED, None)
+            unreported = self._unreported(usage, None)
+            if unreported is not None:  # a rule read the body before it was replaced
+                estimator = self._call.gateway.estimator
+                self._add(usage, estimator.count_now(unreported) or count_roughly(unreported))
+            self._book(usage, Ending.REFUSED)
 
     # ---- settlement -----------------------------------------------------------------------------------------------
 
-    def settle(self, exchange: Exchange, ending: Ending, relay: Relay | None = None) -> None:
-        """The answer has ended: usage, cost, metrics, result."""
-        if not self._settled:
-            self._finish(ending, relay)
+    def settle(self, exchange: Exchange, ending: Ending, relay: Relay | None = None) -> Awaitable[None] | None:
+        """The answer has ended: usage, cost, metrics, result. To be awaited where tokens are counted in a thread."""
+        if self._settled:
+            return None
+        usage = self._end(ending, relay)
+        unreported = self._unreported(usage, relay)
+        if unreported is not None:
+            counted = self._call.gateway.estimator.count_now(unreported)
+            if counted is None:
+                return self._count(usage, unreported, ending)
+            self._add(usage, counted)
+        self._book(usage, ending)
+        return None
 
-    def _finish(self, ending: Ending, relay: Relay | None) -> None:
+    async def _count(self, usage: Usage, unreported: Unreported, ending: Ending) -> None:
+        counted = None
+        try:
+            counted = await self._call.gateway.estimator.count_later(unreported)
+        finally:  # a task that is cancelled meanwhile books something, too
+            self._add(usage, counted or count_roughly(unreported))
+            self._book(usage, ending)
+
+    def _end(self, ending: Ending, relay: Relay | None) -> Usage:
+        """When and how it ended, and what was reported."""
         self._settled = True
-        call, attempt = self._call, self.attempt
-        attempt.completed = call.gateway.clock.monotonic()
+        attempt = self.attempt
+        attempt.completed = self._call.gateway.clock.monotonic()
         if ending not in (Ending.COMPLETE, Ending.CLIENT_GONE, Ending.REFUSED) and not attempt.kind:
             attempt.kind = "timeout" if ending is Ending.IDLE else "stream_error"
             attempt.message = ending.value
-        last = relay.last_events() if relay is not None else self._last
+        last = relay.last_events() if relay is not None else last_events(self._stream, framed=False)
         if last and not self.event_stream:
             self.tap.feed_tail(last)
-        usage = attempt.usage = call.usage = self.tap.usage(last)
+        usage = attempt.usage = self._call.usage = self.tap.usage(last)
         problem = self.codec.stream_problem(last) if self.event_stream else None
         if problem is not None and not attempt.kind:
             attempt.kind = "stream_error"
             attempt.message = problem.message
+        return usage
+
+    def _unreported(self, usage: Usage, relay: Relay | None) -> Unreported | None:
+        """What has to be counted, if anything: what the client got of an answer that did not say all (AG-230, P02).
+
+        A message reports its input at its beginning and its output at its end, together with why it stopped.
+        """
+        call = self._call
+        surface, request = call.surface_of, call.request
+        assert surface is not None
+        kept = self.kept
+        generated, blocks = kept.take() if isinstance(kept, Delivered) else (None, [])
+        if usage.reported and (surface is not MESSAGES or usage.stop_reason or not self.event_stream):
+            return None
+        if request is None or not surface.counts_usage or not 200 <= self.held.status < 300:
+            return None
+        if relay is None:
+            if not self._stream and not self.tap.unreported:
+                return None
+            output = Output(None, [self._stream] if self._stream else None, self.tap.unreported, len(self._stream))
+        elif not relay.sent_bytes:
+            return None
+        else:
+            output = Output(generated, blocks if self.event_stream else None, b"", relay.sent_bytes)
+        return Unreported(request, self.attempt.candidate.tokenizer, output, needs_input=not usage.reported)
+
+    def _add(self, usage: Usage, counted: Counted) -> None:
+        call = self._call
+        call.estimated_input = call.estimated_input or counted.input
+        call.estimated_output = counted.output
+        add_estimate(usage, counted, failed=bool(self.attempt.kind))
+
+    def _book(self, usage: Usage, ending: Ending) -> None:
+        """Cost, counters and metrics, whoever ended the answer (P02)."""
+        call, attempt = self._call, self.attempt
         pricing = attempt.candidate.element.pricing
         if pricing is not None:
             call.cost = usage.cost(pricing)
-        self._book(usage)
+        self._tally(usage)
         call.exchange.upstream_wait_s += attempt.completed - (attempt.first_byte or attempt.completed)
         if ending is Ending.CLIENT_GONE:
             return
@@ -159,19 +229,20 @@ class Answer:
                 last_s=attempt.completed - attempt.sent,
                 output_tokens=usage.output,
             )
-        measure.tokens((usage.input, usage.output), (call.estimated_input, 0))
+        reported = (usage.input, usage.output) if usage.reported else (0, 0)
+        measure.tokens(reported, (call.estimated_input, call.estimated_output))
         call.gateway.record_attempt(attempt, measure)
 
-    def _book(self, usage: Usage) -> None:
-        """Counts for ``aigw_tokens_total`` and ``aigw_cost_usd_total``, whoever ended the answer (P02)."""
+    def _tally(self, usage: Usage) -> None:
+        """Counts for ``aigw_tokens_total`` and ``aigw_cost_usd_total``."""
         call = self._call
         booked = self.attempt.candidate.metrics.series.booked
         if usage.reported:
             booked.input += usage.input
             booked.output += usage.output
         else:
-            booked.estimated_input += call.estimated_input
-            booked.estimated_output += call.estimated_output
+            booked.estimated_input += usage.input
+            booked.estimated_output += usage.output
         if call.cost:
             booked.cost_usd += call.cost
 

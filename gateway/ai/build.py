@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gateway.ai.account import NO_ACCOUNT, Account
 from gateway.ai.candidates import Limits, Universe
 from gateway.ai.collections import key_environment, model_environment
+from gateway.ai.estimates import Estimator
 from gateway.ai.gateway import AiGateway, AiOptions, refuse_gateway_keys
 from gateway.ai.keys import KeyOptions, Keyring, Row
 from gateway.ai.strategies import KeyStrategies, ModelStrategies
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange
     from gateway.settings.model import AiSettings
     from gateway.upstream.transport import Transport
+
 
 class Interpolated(Protocol):
     """A string field with ``${…}`` (``policy.fields.Interpolated``)."""
@@ -89,6 +91,7 @@ class AiParts:
     authenticate: Callable[[AiCall], None] = refuse_gateway_keys
     #: budgets and usage (``accounting.Accounting.open``)
     charge: Callable[[AiCall], Awaitable[None] | None] | None = None
+    estimator: Estimator = field(default_factory=Estimator)
     #: rows of AG-190 that come from the store, before and after the action's own keys
     rows_before: Sequence[Row] = ()
     rows_after: Sequence[Row] = ()
@@ -232,6 +235,7 @@ class GatewayBuilder:
             scope_of=parts.scope_of,
             authenticate=parts.authenticate,
             charge=parts.charge,
+            estimator=parts.estimator,
         )
         self._made.append((gateway, engine))
         return gateway

@@ -116,8 +116,10 @@ def count_answer(encoder: Encoder, answer: Unreported) -> Counted:
         return Counted(given, -(-output.relayed_bytes // _BYTES_PER_TOKEN))
     generated = output.generated or Generated()
     read_events(generated, request.surface, output.blocks or ())
-    if output.body:
+    if output.body.lstrip()[:1] == b"{":
         read_body(generated, request.surface, output.body)
+    elif output.body:  # a stream that was collected
+        read_events(generated, request.surface, (output.body,))
     return Counted(given, count_tokens(encoder, generated.texts()))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import errors
 from gateway.ai.credentials import PassthroughRules
+from gateway.ai.estimates import Estimator
 from gateway.ai.inbound import served_lines
 from gateway.ai.keys import KeyRequest, Keyring
 from gateway.ai.outbound import RequestHead
@@ -51,6 +52,10 @@ class AiOptions:
     on_error_continue: bool = False
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
+    #: the policy or a strategy may look at estimates: count every input before it is sent
+    estimates_input: bool = False
+    #: for a candidate of a streamed request; 0: no such limit
+    first_token_timeout_s: float = 0.0
     max_attempts: int = 20
     max_body_bytes: int = 32 * 1_048_576
     uniform_upstream_status: bool = True
@@ -82,6 +87,8 @@ class AiGateway:
     body: Mapping[str, Evaluate] = field(default_factory=dict)
     #: checks gateway keys (AG-185 to AG-188); raises 401 and 403
     authenticate: Callable[[AiCall], None] = refuse_gateway_keys
+    #: counts tokens; shared by all gateways of the process
+    estimator: Estimator = field(default_factory=Estimator)
     #: budgets and usage, once the candidates are known (``accounting.Accounting.open``); None: neither is kept
     charge: Callable[[AiCall], Awaitable[None] | None] | None = None
 

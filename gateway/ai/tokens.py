@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Final, Protocol
@@ -67,6 +68,7 @@ class Encoders:
         return encoder
 
 
+@lru_cache(maxsize=4)  # as many as there are encodings; read-only, so that the whole process may share them
 def load_encoder(name: str) -> Encoder:
     """Reads a vocabulary; gives the stand-in where there is none."""
     try:

@@ -39,6 +39,7 @@ _USAGE_OBJECT: Final = re.compile(r'"usage"\s*:\s*(?=\{)')
 _FINISH_REASON: Final = re.compile(r'"(?:finish|stop)_reason"\s*:\s*"([^"\\]{1,64})"')
 _STRICT: Final = json.JSONDecoder()
 
+_BLANKS: Final = b" \t\r\n"
 _MILLION: Final = Decimal(1_000_000)
 _PLACES: Final = Decimal("0.00001")
 #: wide enough that products of counts and prices are exact
@@ -128,8 +129,10 @@ class UsageTap:
         self._last = block
 
     def feed_body(self, body: bytes) -> None:
-        """A complete body that is no stream."""
-        usage = self._body = usage_of_body(self._surface, body)
+        """A complete body: JSON, or a stream that was collected."""
+        is_json = body.lstrip(_BLANKS)[:1] == b"{"
+        usage = usage_of_body(self._surface, body) if is_json else usage_of_stream(self._surface, (body,))
+        self._body = usage
         if not usage.reported:
             self.unreported = body
 

@@ -2,8 +2,7 @@
 
 Invariants
     1. One note per attempt that was sent, in every ending; none for candidates that failed without one (AG-286).
-    2. Making a note computes nothing but the usage of an answer that did not report any; names, prices and redacted
-       keys are looked up by the writer.
+    2. Making a note computes nothing; names, prices and redacted keys are looked up by the writer.
     3. A note holds no body and no head.
 """
 
@@ -12,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.ai.entities import KeySource
-from gateway.ai.surfaces import EMBEDDINGS, MESSAGES
 from gateway.ai.usage import Usage
 from gateway.auth.money import to_units
 from gateway.auth.tokens import redact
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
 
 CLIENT_GONE: Final = 499
 TIMED_OUT: Final = 504
-#: generous where nothing was reported: what a provider streams per token is rarely less (AG-230, P07)
-_STREAMED_BYTES_PER_TOKEN: Final = 150
-_TEXT_BYTES_PER_TOKEN: Final = 4
 #: sources of credentials that are nobody's own (AG-286)
 _OURS: Final = frozenset((KeySource.MANAGED, KeySource.NONE))
 
@@ -114,32 +109,15 @@ def notes_of(exchange: Exchange, call: AiCall, now_s: float, now_ms: int) -> Ite
     sent = [attempt for attempt in exchange.attempts if attempt.sent]
     last = len(sent)
     for number, attempt in enumerate(sent, 1):
-        usage = spent(exchange, call, attempt) if attempt.usage is not None else None
-        note = AttemptNote(exchange, call, attempt, number, usage, final=number == last)
+        note = AttemptNote(exchange, call, attempt, number, spent(attempt), final=number == last)
         note.event_time_ms = now_ms - int((now_s - attempt.completed) * 1_000) if attempt.completed else now_ms
         yield note
 
 
-def spent(exchange: Exchange, call: AiCall, attempt: Attempt) -> Usage | None:
-    """The usage of an attempt that gave an answer: as reported, else estimated; None if nothing reached the client."""
-    usage: Usage = attempt.usage
-    surface = call.surface_of
-    assert surface is not None
-    # a message's first event reports an output of a token or so: what a stream that broke off really made is not known
-    begun = surface is MESSAGES and exchange.streaming and bool(exchange.client_gone or attempt.kind)
-    if usage.reported and not begun:
-        return usage
-    if not exchange.sent_bytes or not 200 <= attempt.status < 300:
-        return usage if usage.reported else None
-    estimate = Usage()
-    estimate.stop_reason = usage.stop_reason
-    body = 0 if call.request is None else len(call.request.body)
-    estimate.input = usage.input or call.estimated_input or -(-body // _TEXT_BYTES_PER_TOKEN)
-    estimate.cached, estimate.cache_write = usage.cached, usage.cache_write
-    if surface is not EMBEDDINGS:
-        per_token = _STREAMED_BYTES_PER_TOKEN if exchange.streaming else _TEXT_BYTES_PER_TOKEN
-        estimate.output = max(usage.output, call.estimated_output or -(-exchange.sent_bytes // per_token))
-    return estimate
+def spent(attempt: Attempt) -> Usage | None:
+    """The usage of an attempt that gave an answer, reported or estimated; None if nothing reached the client."""
+    usage: Usage | None = attempt.usage
+    return usage if usage is not None and (usage.reported or usage.estimated) else None
 
 
 def cost_of(usage: Usage, candidate: Candidate, known: Decimal | None) -> int:

@@ -15,6 +15,7 @@ import aiohttp
 
 from gateway.ai.account import NO_ACCOUNT, Account
 from gateway.ai.accounting import Accounting
+from gateway.ai.estimates import Estimator
 from gateway.ai.inbound import parse_head
 from gateway.ai.key_metrics import MetricsRegistry
 from gateway.ai.providers import is_refused_address
@@ -99,6 +100,9 @@ class Parts:
     accounting: Accounting
     #: custom providers and limits of shared mode, as they were published last
     account: Account = NO_ACCOUNT
+
+    #: counts tokens
+    estimator: Estimator = field(default_factory=Estimator)
 
     async def close(self) -> None:
         """Ends upstream connections."""

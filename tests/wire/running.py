@@ -92,6 +92,8 @@ class RunningGateway:
     async def _serve(self, settings: Settings, tasks: Tasks, ready: asyncio.Event) -> None:
         table = SecretTable([MemorySource(self.secrets)])
         self.parts: Parts = build_parts(settings, secrets=table, installation_key=b"k" * 32, tasks=tasks)
+        # loaded when first needed, in a thread: here records shall be there when their answer is
+        self.parts.estimator.prepare(("o200k_base",))
         if self.clock is not None:
             self.parts.clock = self.clock
         if self.use_session:
