@@ -206,9 +206,7 @@ async def authority_at_the_start(stage: Stage) -> None:
     assert (await stage.ask("/api")).target == "/api"
 
 
-@row(
-    88, rewrite("from: '^${req.url.scheme}://${req.url.authority}/api', to: 'http://other.test/v2'"), forwards=True
-)
+@row(88, rewrite("from: '^${req.url.scheme}://${req.url.authority}/api', to: 'http://other.test/v2'"), forwards=True)
 async def scheme_and_authority_at_the_start(stage: Stage) -> None:
     answered = await stage.ask("/api/a?b")
     assert answered.target == "/v2/a?b"
