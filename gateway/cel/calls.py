@@ -206,7 +206,7 @@ def _overload(
     if _guards_receiver(function, arguments):
         first, *rest = arguments.fragments
         codes = [first.code, *_guarded(generator, node, function.params[1:], rest)]
-        return Fragment(emit.call(node, method_guard(function), *codes), result)
+        return Fragment(emit.call(node, method_guard(function, first.type), *codes), result)
     codes = _guarded(generator, node, function.params, arguments.fragments)
     if function.scope:
         codes.insert(0, emit.name(node, "scope"))

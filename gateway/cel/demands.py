@@ -18,6 +18,7 @@ Which rows of the tables below give false without their fact is what tests/prope
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -59,6 +60,9 @@ _NONE: Demands = {}
 #: methods that are false for an absent receiver (TP-82) if their arguments cannot fail
 _FALSE_IF_ABSENT = frozenset(("contains", "endsWith", "includes", "matches", "startsWith"))
 _QUANTIFIERS = frozenset(("exists", "exists_one"))
+_ANCHORED = re.compile(r"\^((?:[A-Za-z0-9/_-]|\\[./-])+)")
+_LETTER = re.compile(r"\\?.")
+_COUNTS = ("*", "?", "{", "+")
 _COMPARABLE = (Kind.STRING, Kind.INT)
 
 
@@ -143,10 +147,14 @@ class _Reading:
         if node.name not in _FALSE_IF_ABSENT or not all(map(_is_literal, node.arguments)):
             return _NONE
         path = self._variable(receiver)
-        if path is not None and node.name == "startsWith":
-            text = _text(node.arguments[0]) if node.arguments else None
-            return _demand(PlaceKind.VALUE, path, Prefix(text)) if text else _NONE
-        return self._absent(receiver)
+        if path is None:
+            return self._absent(receiver)
+        text = _text(node.arguments[0]) if node.arguments else None
+        if node.name == "matches" and text:
+            text = _beginning(text)
+        elif node.name != "startsWith":
+            return _NONE
+        return _demand(PlaceKind.VALUE, path, Prefix(text)) if text else _NONE
 
     # --- what stands in them
 
@@ -242,6 +250,17 @@ def _is_literal(node: ast.Node) -> bool:
 
 def _is_whole(node: ast.Node) -> bool:
     return isinstance(node, ast.Literal) and node.kind in (Kind.INT, Kind.UINT)
+
+
+def _beginning(pattern: str) -> str:
+    """What a text that matches begins with, as far as that is plain: ``^/api/v[12]`` → ``/api/v``."""
+    begun = _ANCHORED.match(pattern)
+    if begun is None or "|" in pattern:
+        return ""
+    letters = _LETTER.findall(begun[1])
+    if pattern[begun.end() :].startswith(_COUNTS):
+        letters.pop()
+    return "".join(letter[-1] for letter in letters)
 
 
 def _text(node: ast.Node) -> str | None:

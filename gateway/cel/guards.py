@@ -54,10 +54,12 @@ def guard(wanted: CelType) -> Callable[[Any], Any]:
     return guarded
 
 
-def method_guard(function: Function) -> Callable[..., object]:
-    """The implementation of a method whose receiver may be absent or of another type (TP-82)."""
+def method_guard(function: Function, receiver: CelType) -> Callable[..., object]:
+    """The implementation of a method whose receiver may be absent or, where its type is DYN, anything (TP-82)."""
     test = accepts(function.params[0])
     implementation, absent = function.implementation, function.absent
+    if receiver.kind is function.params[0].kind:
+        return lambda receiver, *arguments: absent if receiver is None else implementation(receiver, *arguments)
 
     def guarded(receiver: Any, *arguments: Any) -> object:
         if receiver is None:

@@ -307,11 +307,10 @@ def _arithmetic_type(left: CelType, right: CelType, operator: str) -> CelType | 
 
 def _membership(generator: Generator, element: Fragment, node: ast.Binary) -> Fragment:
     emit = generator.emit
-    texts = _literal_texts(node.right)
     kind = element.type
-    if texts is not None and kind.kind is Kind.STRING and not kind.sensitive:
-        choices = emit.held(node.right, frozenset(texts))
-        return generator.boolean(emit.compare(node, element.code, "in", choices), total=element.total)
+    texts = _literal_texts(node.right)
+    if texts is not None and kind.kind is Kind.STRING:
+        return _listed(generator, element, node, texts)
     container = generator.generate(node.right)
     inside = container.type
     if inside.kind not in (Kind.LIST, Kind.MAP, Kind.DYN, Kind.NULL):
@@ -334,6 +333,16 @@ def _membership(generator: Generator, element: Fragment, node: ast.Binary) -> Fr
     if generator.loops and inside.kind in (Kind.LIST, Kind.DYN) and not isinstance(node.right, ast.ListLiteral):
         code, total = generator.budget(node, "scanned", code), False
     return generator.boolean(emit.call(node, function, element.code, code), total=total)
+
+
+def _listed(generator: Generator, element: Fragment, node: ast.Binary, texts: list[str]) -> Fragment:
+    """Membership of a text in a list of texts that is written out."""
+    emit = generator.emit
+    if element.type.sensitive:
+        code: python.expr = emit.call(node, values.contains_literal, element.code, emit.held(node.right, tuple(texts)))
+    else:
+        code = emit.compare(node, element.code, "in", emit.held(node.right, frozenset(texts)))
+    return generator.boolean(code, total=element.total)
 
 
 def _literal_texts(node: ast.Node) -> list[str] | None:

@@ -223,6 +223,19 @@ def contains_text(element: str, container: Iterable[object]) -> bool:
         return sum(same_text(element, other) for other in container) > 0
 
 
+def contains_literal(element: str | None, texts: tuple[str, ...]) -> bool:
+    """A string, or null, in a list of strings that are written out."""
+    if element is None:
+        return False
+    found = 0
+    try:
+        for text in texts:
+            found += compare_digest(text, element)
+    except TypeError:
+        return contains_text(element, texts)
+    return found > 0
+
+
 def has_key(container: Mapping[Any, Any], key: object) -> bool:
     """``key in map``."""
     if isinstance(container, HeaderMap) and isinstance(key, str):

@@ -28,6 +28,9 @@ FIRST = [*(f"{values}[0]" for values in LOOKED_UP), "req.headers['x-a'][1]", "ge
          "req.cookies['c'][0].value", "req.cookies.c[0].name"]  # fmt: skip
 TEXTS = ["''", "'a'", "'A'", "'/v1'", "'/v1/models'", "'GET'", "'10.0.0.1'", "'a' + 'b'", "'b'"]
 VARIABLES = ["req.method", "req.url.path", "conn.client_ip", "req.host", "req.url"]
+PATTERNS = ["'^/v1'", "'^/v1/?'", "'^/v12*/m'", "'^/v1x{0}'", "'^/v1|a'", "'/v1'", "'^.v1'",
+            "'^G?E'", "r'^10\\.0\\.'", "'^'",
+            "'(?i)^g'", "'^/V1'", "'^(?i)/V1'", "'^a+$'", "'^/v1$'"]  # fmt: skip
 NETWORKS = ["'10.0.0.0/8'", "'10.0.0.1/32'", "'::/0'", "'0.0.0.0/0'", "'2001:db8::/32'", "'nonsense'", "'10.0.0.0'"]
 
 
@@ -56,7 +59,8 @@ ATOMS = st.one_of(
         "{variable} != {text}", "{variable}.contains({text})", "{text}.startsWith({variable})", "{variable} > {text}",
         "inCidrRange({variable}, {network})", "inCidrRanges({variable}, [{network}, '192.168.0.0/16'])",
         "!inCidrRange({variable}, {network})", "inCidrRange({variable}, {variable})",
-        variable=VARIABLES, text=TEXTS, other=TEXTS, network=NETWORKS,
+        "{variable}.matches({pattern})", "matches({variable}, {pattern})",
+        variable=VARIABLES, pattern=PATTERNS, text=TEXTS, other=TEXTS, network=NETWORKS,
     ),
     st.sampled_from(
         [

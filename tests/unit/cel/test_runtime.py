@@ -341,7 +341,8 @@ def test_dispatch_by_type_of_arguments() -> None:
     for arguments in ((1, 1), ("a", "b"), (None, "b")):
         with pytest.raises(NoOverload):
             call(*arguments)
-    guarded = method_guard(rows[0])
+    assert method_guard(rows[0], nullable(STRING))(None, 1) == -1
+    guarded = method_guard(rows[0], DYN)
     assert (guarded(None, 1), guarded("a", 1)) == (-1, 2)
     with pytest.raises(NoOverload):
         guarded([1], 1)
