@@ -140,4 +140,11 @@ def _verify(options: argparse.Namespace, source: KeySource) -> int:
         print(f"audit.log: {report.problem}")
         return WRONG
     print(f"audit.log: {report.lines} lines hold")
+    if report.first > 1:
+        print(f"Note: it begins with line number {report.first}; earlier ones are elsewhere.", file=sys.stderr)
+    if report.unfinished:
+        print(
+            f"Note: {report.unfinished} more belong to a change that was never finished; the next one removes them.",
+            file=sys.stderr,
+        )
     return OK

@@ -70,12 +70,51 @@ def test_what_was_never_committed_is_cut_by_the_next_append(log):
     assert verify(log.path, head).problem is None
 
 
+def operation(name, count):
+    return [{"event_id": f"ev_{name}_{number}", "operation_id": f"op_{name}"} for number in range(count)]
+
+
+@pytest.mark.parametrize("cut", [0, 7])
+def test_the_lines_of_a_killed_transaction_are_told_apart(log, cut):
+    """P22: a process may die between line and commit; that is no tampering, and the last line may be cut short."""
+    head = log.append(operation("done", 2), Head())
+    log.append(operation("killed", 3), head)
+    log.path.write_bytes(log.path.read_bytes()[: -cut or None])
+    report = verify(log.path, head)
+    assert (report.lines, report.problem, report.unfinished) == (2, None, 3)
+    head = log.append(operation("next", 1), head)
+    report = verify(log.path, head)
+    assert (report.lines, report.problem, report.unfinished) == (3, None, 0)
+    assert [path.name for path in log.path.parent.iterdir()] == ["audit.log"]
+
+
+def test_lines_of_several_operations_beyond_the_head_are_found_and_kept(log):
+    """Somebody appended to the log, or put an older database under it."""
+    old = log.append(operation("one", 1), Head())
+    head = log.append(operation("two", 1), old)
+    log.append(operation("three", 1), head)
+    whole = log.path.read_bytes()
+    assert verify(log.path, old).problem == "line 2: the store does not know this line"
+    head = log.append(operation("next", 1), old)
+    assert verify(log.path, head).lines == 2
+    aside = [path for path in log.path.parent.iterdir() if path != log.path]
+    assert [path.read_bytes() for path in aside] == [whole]
+    assert aside[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_junk_beyond_the_head_is_found(log):
+    head = log.append(events(1), Head())
+    with log.path.open("ab") as file:
+        file.write(b"{}\n")
+    assert verify(log.path, head).problem == "line 2: the store does not know this line"
+
+
 def test_a_rotated_log_goes_on_with_the_chain(log):
     head = log.append(events(2), Head())
     log.path.rename(log.path.with_suffix(".1"))
     head = log.append(events(2, start=2), head)
     report = verify(log.path, head)
-    assert (report.lines, report.problem) == (2, None)
+    assert (report.lines, report.problem, report.first) == (2, None, 3)
 
 
 def test_an_empty_log_of_a_new_store_holds(log):
