@@ -76,6 +76,8 @@ def load_policy(text: str | bytes, context: PolicyContext, *, file: str = "<inli
     problems = Problems(file)
     root = parse_document(text, problems)
     if root is not None and root.kind is Kind.STRING:
+        outer, problems = problems, Problems("<inline>")  # positions are those inside the string (TP-21)
+        problems.extend(outer)
         root = parse_document(root.value, problems)  # once more, and only once
         if root is not None and root.kind is Kind.STRING:
             problems.error(root, problems.codes.syntax, "a policy must be a mapping of phases, is a string")

@@ -224,7 +224,7 @@ async def staged(each: Row, notation: str) -> AsyncIterator[Stage]:
     """A running gateway for a row."""
     async with Service() as service, DemoProvider() as provider:
         stage = Stage(each, notation, service, provider, dict(each.secrets))
-        settings = each.change(_endpoints(each, stage))
+        settings = await asyncio.to_thread(each.change, _endpoints(each, stage))
         async with RunningGateway(settings, secrets=stage.secrets, clock=stage.clock) as gateway:
             stage.gateway = gateway
             yield stage
