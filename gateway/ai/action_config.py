@@ -78,6 +78,7 @@ class AiGatewayConfig:
     on_error: str
     total_timeout: float
     per_request_timeout: float
+    first_token_timeout: float
     providers: tuple[ProviderConfig, ...]
     only_allow_configured_providers: bool
     only_allow_configured_models: bool
@@ -176,6 +177,9 @@ AI_GATEWAY: Final = then(
         on_error=field(enum("halt", "continue"), "halt", doc="what a failure does to the rest of the policy"),
         total_timeout=field(duration(above_s=0.0, maximum_s=DAY_S), 360.0, doc="all attempts together; 6m"),
         per_request_timeout=field(duration(above_s=0.0, maximum_s=DAY_S), 180.0, doc="one attempt; 3m"),
+        first_token_timeout=field(
+            duration(maximum_s=DAY_S), 0.0, doc="a model's time to the first event of a stream; 0s: no such limit"
+        ),
         providers=field(also(list_of(PROVIDER, maximum=200), _unique_providers), ()),
         only_allow_configured_providers=_flag("only providers listed here"),
         only_allow_configured_models=_flag("only models listed here"),

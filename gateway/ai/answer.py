@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.ai.delivered import Delivered
 from gateway.ai.dialects import codec_for
-from gateway.ai.estimates import Output, Unreported, add_estimate, count_roughly
+from gateway.ai.estimates import Counted, Output, Unreported, add_estimate, count_roughly
 from gateway.ai.measure import Measure
 from gateway.ai.measure import Outcome as Measured
 from gateway.ai.surfaces import MESSAGES
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.ai.call import AiCall
     from gateway.ai.credentials import UpstreamCredential
     from gateway.ai.dialects.dialect import SurfaceCodec
-    from gateway.ai.estimates import Counted
     from gateway.ai.inbound import InboundHead
     from gateway.ai.usage import Usage
     from gateway.exchange import Attempt, Exchange
@@ -133,7 +132,8 @@ class Answer:
             unreported = self._unreported(usage, None)
             if unreported is not None:  # a rule read the body before it was replaced
                 estimator = self._call.gateway.estimator
-                self._add(usage, estimator.count_now(unreported) or count_roughly(unreported))
+                counted = estimator.count_now(unreported) or count_roughly(unreported)
+                self._add(usage, counted, beside=unreported.beside)
             self._book(usage, Ending.REFUSED)
 
     # ---- settlement -----------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Answer:
             counted = self._call.gateway.estimator.count_now(unreported)
             if counted is None:
                 return self._count(usage, unreported, ending)
-            self._add(usage, counted)
+            self._add(usage, counted, beside=unreported.beside)
         self._book(usage, ending)
         return None
 
@@ -157,7 +157,7 @@ class Answer:
         try:
             counted = await self._call.gateway.estimator.count_later(unreported)
         finally:  # a task that is cancelled meanwhile books something, too
-            self._add(usage, counted or count_roughly(unreported))
+            self._add(usage, counted or count_roughly(unreported), beside=unreported.beside)
             self._book(usage, ending)
 
     def _end(self, ending: Ending, relay: Relay | None) -> Usage:
@@ -188,25 +188,28 @@ class Answer:
         assert surface is not None
         kept = self.kept
         generated, blocks = kept.take() if isinstance(kept, Delivered) else (None, [])
-        if usage.reported and (surface is not MESSAGES or usage.stop_reason or not self.event_stream):
+        whole = usage.reported and (surface is not MESSAGES or bool(usage.stop_reason) or not self.event_stream)
+        if whole and not call.gateway.estimator.always:
             return None
         if request is None or not surface.counts_usage or not 200 <= self.held.status < 300:
             return None
         if relay is None:
-            if not self._stream and not self.tap.unreported:
+            if not self._stream and not self.tap.body:
                 return None
-            output = Output(None, [self._stream] if self._stream else None, self.tap.unreported, len(self._stream))
+            output = Output(None, [self._stream] if self._stream else None, self.tap.body, len(self._stream))
         elif not relay.sent_bytes:
             return None
         else:
             output = Output(generated, blocks if self.event_stream else None, b"", relay.sent_bytes)
-        return Unreported(request, self.attempt.candidate.tokenizer, output, needs_input=not usage.reported)
+        needs_input = not call.estimated_input and (whole or not usage.reported)
+        return Unreported(request, self.attempt.candidate.tokenizer, output, needs_input, whole)
 
-    def _add(self, usage: Usage, counted: Counted) -> None:
+    def _add(self, usage: Usage, counted: Counted, *, beside: bool) -> None:
         call = self._call
-        call.estimated_input = call.estimated_input or counted.input
+        given = call.estimated_input = call.estimated_input or counted.input
         call.estimated_output = counted.output
-        add_estimate(usage, counted, failed=bool(self.attempt.kind))
+        if not beside:
+            add_estimate(usage, Counted(given, counted.output), failed=bool(self.attempt.kind))
 
     def _book(self, usage: Usage, ending: Ending) -> None:
         """Cost, counters and metrics, whoever ended the answer (P02)."""

@@ -39,13 +39,13 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
     credential = gateway.keyring.credential(key, candidate.provider, surface.format)
     head = route.head.build(call.lines, credential, len(body.data), call.upstream_query)
     attempt.route = route
-    attempt.sent = monotonic()
+    sent = attempt.sent = monotonic()
+    limit_s = gateway.options.per_request_timeout_s
+    expect = Expectations(codec_for(surface), streaming=body.streams and surface.streams)
+    if call.first_token_by - sent < limit_s:
+        limit_s, expect.limits_first_event = call.first_token_by - sent, True
     held = await gateway.transport.send(
-        candidate.provider.target.origin,
-        head + body.data,
-        Expectations(codec_for(surface), streaming=body.streams and surface.streams),
-        gateway.options.per_request_timeout_s,
-        call.left_s(attempt.sent),
+        candidate.provider.target.origin, head + body.data, expect, limit_s, call.left_s(sent)
     )
     _note_answer(call, attempt, held, key)
     if held.failure is None:

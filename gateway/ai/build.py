@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from gateway.upstream.transport import Transport
 
 
+#: how strategies name estimates: ``m.metrics.account.token.estimated_input``
+_ESTIMATE = "estimated_"
+
+
 class Interpolated(Protocol):
     """A string field with ``${…}`` (``policy.fields.Interpolated``)."""
 
@@ -60,6 +64,8 @@ class ActionSettings(Protocol):
     def total_timeout(self) -> float: ...
     @property
     def per_request_timeout(self) -> float: ...
+    @property
+    def first_token_timeout(self) -> float: ...
     @property
     def providers(self) -> Sequence[ProviderSettings]: ...
     @property
@@ -112,6 +118,8 @@ class GatewayBuilder:
         self._parts = parts
         self._settings = settings
         self._account = account
+        #: the policy that is being compiled may show estimates: inputs are counted before they are sent
+        self.shows_estimates = False
         #: what was built, and how to build it for another version of the account
         self._made: list[tuple[AiGateway, Callable[[Account], Engine]]] = []
         self._random = Random(settings.random_seed)  # noqa: S311 - spreads load, guards nothing
@@ -146,8 +154,11 @@ class GatewayBuilder:
             on_error_continue=config.on_error == "continue",
             max_input_tokens=config.max_input_tokens,
             max_output_tokens=config.max_output_tokens,
+            first_token_timeout_s=config.first_token_timeout,
         )
         limits = Limits(config.only_allow_configured_providers, config.only_allow_configured_models)
+        if any(_ESTIMATE in source for source in (*config.model_strategies, *config.key_strategies)):
+            self._parts.estimator.always = True
         environment = model_environment(self._parts.environment, self._random)
         strategies = ModelStrategies.compile(config.model_strategies, environment, self._parts.catalog)
         key_strategies = KeyStrategies.compile(
@@ -190,6 +201,7 @@ class GatewayBuilder:
             passthrough=settings.passthrough == "allow",
             response_headers=settings.response_headers,
             inject_stream_usage=settings.inject_stream_usage,
+            counts_input=self.shows_estimates or changes.get("max_input_tokens") is not None,
             **changes,
         )
 

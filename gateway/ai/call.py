@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -36,9 +37,9 @@ class AiCall:
 
     __slots__ = (
         "access", "candidates", "cost", "credential", "deadline", "estimated_input", "estimated_output", "exchange",
-        "gateway", "gateway_key", "gateway_key_id", "headers", "key_orders", "key_request", "limit_reached", "lines",
-        "overrides", "passthrough", "plan", "query", "request", "requested_models", "retry_after_s", "status",
-        "surface_of", "tried", "upstream_query", "usage",
+        "first_token_by", "gateway", "gateway_key", "gateway_key_id", "headers", "input_counts", "key_orders",
+        "key_request", "limit_reached", "lines", "overrides", "passthrough", "plan", "query", "request",
+        "requested_models", "retry_after_s", "status", "surface_of", "tried", "upstream_query", "usage",
     )  # fmt: skip
 
     def __init__(self, gateway: AiGateway, exchange: Exchange) -> None:
@@ -77,6 +78,10 @@ class AiCall:
         #: tokens as the gateway counts them (AG-228, AG-230)
         self.estimated_input = 0
         self.estimated_output = 0
+        #: encoding → estimate of the input, where that is counted before anything is sent
+        self.input_counts: dict[str, int] | None = None
+        #: when the candidate that is being tried must have begun to answer
+        self.first_token_by = math.inf
         self.key_request: KeyRequest | None = None
         #: how the keys of each candidate reached were ordered (AG-280)
         self.key_orders: list[tuple[Candidate, KeyOrder]] = []
@@ -105,6 +110,11 @@ class AiCall:
         """Seconds until ``total_timeout``."""
         return self.deadline - now
 
+    def begin_candidate(self) -> None:
+        """From now on the candidate's time to its first token runs, over all its keys; only streams have one."""
+        if self.request is not None and self.request.stream:
+            self.first_token_by = self.gateway.clock.monotonic() + self.gateway.options.first_token_timeout_s
+
     def first_time(self, candidate: Candidate, key: ProviderKey) -> bool:
         """False if this provider, model and credential were attempted already in this request (AG-151)."""
         triple = (candidate.provider.id, candidate.upstream_model, key.value.reveal())
@@ -129,6 +139,8 @@ class AiCall:
             passthrough=self.passthrough is not None and self.passthrough.first_provider is not None,
             uniform_status=options.uniform_upstream_status,
             retry_after_s=self.retry_after_s,
+            input_tokens=self.estimated_input,
+            max_input_tokens=options.max_input_tokens,
         )
 
     def failed(self, attempt: Attempt, kind: str, code: str, message: str) -> None:

@@ -49,13 +49,15 @@ class Output(NamedTuple):
 
 
 class Unreported(NamedTuple):
-    """An answer whose usage has to be counted: which parts of it."""
+    """An answer to be counted: which parts of it."""
 
     request: AiRequest
     encoding: str
     output: Output
     #: the input was not reported either
     needs_input: bool
+    #: all of it was reported: counted to be kept beside the report (AG-240)
+    beside: bool = False
 
 
 class Counted(NamedTuple):
@@ -68,9 +70,11 @@ class Counted(NamedTuple):
 class Estimator:
     """One per process: vocabularies, and the room for streams whose end may have to be counted."""
 
-    __slots__ = ("encoders", "retention")
+    __slots__ = ("always", "encoders", "retention")
 
     def __init__(self) -> None:
+        #: a strategy looks at estimates: every answer is counted, reported or not
+        self.always = False
         self.encoders = Encoders()
         self.retention = Retention()
 
@@ -85,6 +89,13 @@ class Estimator:
         if encoder is not None and len(request.body) <= INLINE_BYTES:
             return count_input(encoder, request)
         return await asyncio.to_thread(lambda: count_input(self.encoders.load(encoding), request))
+
+    def guess_input(self, request: AiRequest, encoding: str) -> int:
+        """The same where nobody can wait: by size if it is long or the vocabulary is not loaded."""
+        encoder = self.encoders.loaded(encoding)
+        if encoder is None or len(request.body) > INLINE_BYTES:
+            return -(-len(request.body) // _BYTES_PER_TOKEN)
+        return count_input(encoder, request)
 
     def count_now(self, answer: Unreported) -> Counted | None:
         """The usage of an answer; None if that takes too long for the event loop."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway import errors
-from gateway.ai import admission
+from gateway.ai import admission, going_on
 from gateway.ai.answer import Answer
 from gateway.ai.attempts import attempt_candidate
 from gateway.ai.call import AiCall
@@ -48,15 +48,20 @@ async def run(gateway: AiGateway, exchange: Exchange) -> Outcome:
 
 async def first_answer(call: AiCall) -> Answer:
     """The first successful attempt's answer; raises the final error when there is none."""
-    gateway, exchange = call.gateway, call.exchange
-    monotonic = gateway.clock.monotonic
+    options, monotonic = call.gateway.options, call.gateway.clock.monotonic
+    sent = 0
     for candidate in call.candidates:
+        if options.counts_input and not await going_on.input_fits(call, candidate):
+            continue
+        if options.first_token_timeout_s:
+            call.begin_candidate()
         for key in admission.keys_for(call, candidate):
-            if monotonic() >= call.deadline:
-                raise final_error(call.outcome(call.deadline))
-            if len(exchange.attempts) >= gateway.options.max_attempts:
-                call.limit_reached = True
-                raise final_error(call.outcome(monotonic()))
+            now = monotonic()
+            if sent or now >= call.deadline:
+                going_on.check(call, candidate, sent, now)
+                if now >= call.first_token_by:  # another key makes a slow model no faster
+                    break
+            sent += 1
             answer = await attempt_candidate(call, candidate, key)
             if answer is not None:
                 return answer

@@ -46,6 +46,9 @@ class Outcome:
     uniform_status: bool = True
     #: smallest wait any attempt reported
     retry_after_s: float | None = None
+    #: the estimate that was compared last, and what it was compared with (AG-231)
+    input_tokens: int = 0
+    max_input_tokens: int | None = None
 
 
 def attempt_error(status: int) -> ErrorSpec:
@@ -57,10 +60,7 @@ def final_error(outcome: Outcome) -> GatewayError:
     """The first row of AG-176 that matches."""
     spec, status = _row_of(outcome)
     arguments: dict[str, Any] = {"reason": describe(outcome.attempts), "timeout": f"{outcome.total_timeout_s:g}s"}
-    last = outcome.attempts[-1] if outcome.attempts else None
-    if last is not None:
-        arguments.setdefault("tokens", "?")
-        arguments.setdefault("maximum", "?")
+    arguments.update(tokens=outcome.input_tokens, maximum=outcome.max_input_tokens)
     error = GatewayError(spec, arguments, status=status, details={"attempts": details(outcome.attempts)})
     if status in (429, 503) and outcome.retry_after_s is not None:
         error.headers = (("retry-after", str(max(1, math.ceil(outcome.retry_after_s)))),)

@@ -52,8 +52,8 @@ class AiOptions:
     on_error_continue: bool = False
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
-    #: the policy or a strategy may look at estimates: count every input before it is sent
-    estimates_input: bool = False
+    #: count every input before it is sent: there is a limit, or the policy or a strategy may look at estimates
+    counts_input: bool = False
     #: for a candidate of a streamed request; 0: no such limit
     first_token_timeout_s: float = 0.0
     max_attempts: int = 20

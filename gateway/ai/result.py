@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.ai.candidates import rejected_map
 from gateway.ai.credentials import CREDENTIAL_HEADERS, scrub, trim
+from gateway.ai.entities import DEFAULT_TOKENIZER
 from gateway.ai.providers import without_credentials
 from gateway.ai.strategies import shared_names, shown_name
 from gateway.cel.env import DYN, INT, STRING, CelType, list_of, map_of, nullable
@@ -73,7 +74,12 @@ class AiGatewayResult:
 
     @property
     def input_ngrok_tokens(self) -> int:
-        return self._call.estimated_input
+        call = self._call
+        if not call.estimated_input and call.request is not None:
+            candidate = call.candidates[0] if call.candidates else None
+            encoding = candidate.tokenizer if candidate is not None else DEFAULT_TOKENIZER
+            call.estimated_input = call.gateway.estimator.guess_input(call.request, encoding)
+        return call.estimated_input
 
     @property
     def output_ngrok_tokens(self) -> int:

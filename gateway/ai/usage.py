@@ -107,7 +107,7 @@ class UsageTap:
     It may be fed every block or only those that mention usage; ``usage`` is told the last ones.
     """
 
-    __slots__ = ("_before", "_body", "_first", "_last", "_middle", "_surface", "unreported")
+    __slots__ = ("_before", "_body", "_first", "_last", "_middle", "_surface", "body")
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
@@ -116,8 +116,8 @@ class UsageTap:
         self._before = b""
         self._middle = b""
         self._last = b""
-        #: a complete body that says nothing of usage, for estimates (AG-230)
-        self.unreported = b""
+        #: a complete body, for estimates (AG-230)
+        self.body = b""
 
     def feed(self, block: bytes) -> None:
         """One block of whole events, without chunk framing."""
@@ -131,10 +131,8 @@ class UsageTap:
     def feed_body(self, body: bytes) -> None:
         """A complete body: JSON, or a stream that was collected."""
         is_json = body.lstrip(_BLANKS)[:1] == b"{"
-        usage = usage_of_body(self._surface, body) if is_json else usage_of_stream(self._surface, (body,))
-        self._body = usage
-        if not usage.reported:
-            self.unreported = body
+        self._body = usage_of_body(self._surface, body) if is_json else usage_of_stream(self._surface, (body,))
+        self.body = body
 
     def feed_tail(self, tail: bytes) -> None:
         """The end of a body that was not kept (AG-243)."""

@@ -11,6 +11,7 @@ from gateway.ai.build import AiParts, GatewayBuilder
 from gateway.app.catalogs import load_catalog
 from gateway.app.masking import inline_secrets, managed_secrets
 from gateway.policy.action import CompileDeps
+from gateway.policy.atlas import NO_ATLAS, Atlas, open_atlas
 from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
 from gateway.policy.internal import is_internal
 from gateway.policy.load import PolicyContext, load_policy, load_policy_node, policy_context
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from gateway.app.parts import Parts
     from gateway.settings import Settings
     from gateway.settings.address import Listen
-    from gateway.settings.model import EndpointSettings
+    from gateway.settings.model import EndpointSettings, PolicySource
+
+#: ``actions.ngrok.ai_gateway``; the action's type has a hyphen
+_RESULT = "ai_gateway"
 
 
 @dataclass(slots=True)
@@ -37,6 +41,7 @@ class Draft:
 
     catalog: Catalog
     problems: list[Problems] = field(default_factory=list)
+    atlas: Atlas = NO_ATLAS
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     routes: dict[str, dict[str, Endpoint]] = field(default_factory=dict)
     claims: set[tuple[Any, ...]] = field(default_factory=set)
@@ -71,7 +76,8 @@ class SnapshotBuilder:
         catalog, problems = load_catalog(settings.ai, self._parts.clock)
         if catalog is None:
             return None, problems
-        draft = Draft(catalog, problems)
+        atlas, unusable = open_atlas(settings.geoip)
+        draft = Draft(catalog, [*problems, unusable], atlas)
         self._forwarding = forward_parts(self._parts, settings)
         gateways = GatewayBuilder(self._gateway_parts(catalog), settings.ai, self._parts.account)
         for entry in settings.endpoints:
@@ -92,6 +98,7 @@ class SnapshotBuilder:
             endpoints=draft.endpoints,
             routes=draft.routes,
             warnings=warnings,
+            atlas=atlas,
         )
         return snapshot, draft.problems
 
@@ -121,7 +128,7 @@ class SnapshotBuilder:
         self, entry: EndpointSettings, settings: Settings, gateways: GatewayBuilder, draft: Draft,
         addresses: Mapping[str, Listen],
     ) -> None:  # fmt: skip
-        context = policy_context(ACTIONS, self._options(entry, settings, draft.catalog))
+        context = policy_context(ACTIONS, self._options(entry, settings, draft))
         policy, problems = _load(entry, context)
         draft.problems.append(problems)
         if problems.failed:
@@ -132,6 +139,7 @@ class SnapshotBuilder:
             runtime=self._parts.runtime,
             services={**self._services, GatewayBuilder: gateways},
         )
+        gateways.shows_estimates = _shows_estimates(entry.policy)
         compiled = compile_policy(policy, ACTIONS, deps) if policy is not None else None
         if compiled is not None:
             draft.claims |= compiled.claims
@@ -177,7 +185,7 @@ class SnapshotBuilder:
             return None
         return Forwarder(entry.upstream_url, self._forwarding)
 
-    def _options(self, entry: EndpointSettings, settings: Settings, catalog: Catalog) -> PolicyOptions:
+    def _options(self, entry: EndpointSettings, settings: Settings, draft: Draft) -> PolicyOptions:
         policy = settings.policy
         secrets = self._parts.secrets
 
@@ -193,7 +201,7 @@ class SnapshotBuilder:
         return PolicyOptions(
             require_termination=policy.require_termination,
             unavailable_absent=policy.unavailable_variables == "absent",
-            available=frozenset(("tls",)) if entry.tls is not None else frozenset(),
+            available=draft.atlas.available | (frozenset(("tls",)) if entry.tls is not None else frozenset()),
             has_upstream=entry.upstream_url is not None,
             has_builtin_gateway=entry.ai_gateway,
             authenticated=entry.gateway_keys == "required",
@@ -204,7 +212,7 @@ class SnapshotBuilder:
             max_buffered_body_bytes=policy.max_buffered_body_bytes,
             max_sse_message_bytes=policy.max_sse_message_bytes,
             http_request_allow_external=policy.http_request_allow_external,
-            catalog_providers=frozenset(catalog.providers_by_name),
+            catalog_providers=frozenset(draft.catalog.providers_by_name),
             allow_http_hosts=settings.ai.allow_http_hosts,
             admin_listeners=((settings.admin.listen.host, settings.admin.listen.port),),
         )
@@ -243,6 +251,22 @@ def _unreachable_phases(draft: Draft) -> Problems:
             )
             problems.add_error("ERR_NGROK_2230", words, line=1, column=1)
     return problems
+
+
+def _shows_estimates(source: PolicySource | None) -> bool:
+    """Whether a policy names the action's result, whose members ``…_ngrok_tokens`` are estimates (AG-280)."""
+    if source is None:
+        return False
+    if source.node is None:
+        return _RESULT in source.text
+    waiting = [source.node]
+    while waiting:
+        node = waiting.pop()
+        if _RESULT in str(node.value):
+            return True
+        waiting += node.items
+        waiting += [entry.value for entry in node.entries]
+    return False
 
 
 def _load(entry: EndpointSettings, context: PolicyContext) -> tuple[Policy | None, Problems]:

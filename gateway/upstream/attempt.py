@@ -53,6 +53,8 @@ class Expectations:
     as_is: bool = False
     #: sending the request again does no harm
     repeatable: bool = True
+    #: the attempt's limit is for the first event, pings do not end it
+    limits_first_event: bool = False
 
 
 class Held:
@@ -234,6 +236,8 @@ class Held:
         elif not self._pinged:
             # the attempt's own limit ends with the first body byte (AG-163); pings are held for a while only
             self._pinged = True
+            if self._expect.limits_first_event:
+                return
             self._disarm()
             left_s = max(0.0, self._total_at - self._loop.time())
             if end and left_s > PING_HOLD_S:

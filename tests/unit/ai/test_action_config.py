@@ -37,8 +37,9 @@ def test_nothing_configured(config: str) -> None:
     found = sound(config)
     assert found == AiGatewayConfig(
         max_input_tokens=None, max_output_tokens=None, headers=(), query_params=(), body=(), on_error="halt",
-        total_timeout=360.0, per_request_timeout=180.0, providers=(), only_allow_configured_providers=False,
-        only_allow_configured_models=False, model_selection=(), api_key_selection=(),
+        total_timeout=360.0, per_request_timeout=180.0, first_token_timeout=0.0, providers=(),
+        only_allow_configured_providers=False, only_allow_configured_models=False, model_selection=(),
+        api_key_selection=(),
     )  # fmt: skip
     assert not found.has_keys
 
