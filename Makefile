@@ -3,8 +3,9 @@
 # make test         check, then every test (what CI runs)
 # make bench        CPU per request and event beside nginx and HAProxy, in one interleaved run
 # make bench-micro  what the parts cost, as ratios within one run
+# make scorecard    what clients see of every fault: pass, partial or fail
 
-.PHONY: run check test bench bench-micro
+.PHONY: run check test bench bench-micro scorecard
 
 run: .venv/.installed
 	.venv/bin/gateway demo
@@ -20,6 +21,9 @@ bench: .venv/.installed
 
 bench-micro: .venv/.installed
 	for file in tests/bench/bench_*.py; do .venv/bin/python -m tests.bench.$$(basename $$file .py) || exit 1; done
+
+scorecard: .venv/.installed
+	.venv/bin/python -m loadtest.scorecard
 
 .venv/.installed: setup.cfg constraints.txt
 	python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[test]' && touch $@
