@@ -37,7 +37,7 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
     route = gateway.route(candidate, surface)
     body = build_body(request, route.plan, call.overrides)
     credential = gateway.keyring.credential(key, candidate.provider, surface.format)
-    head = route.head.build(call.lines, credential, len(body.data), call.upstream_query)
+    head = route.head.build(call.lines, credential, len(body.data), call.upstream_query, call.fields)
     attempt.route = route
     sent = attempt.sent = monotonic()
     limit_s = gateway.options.per_request_timeout_s

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from gateway.ai.credentials import PassthroughRules
 from gateway.ai.final import Outcome
 from gateway.ai.outbound import ClientLines
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from gateway.ai.candidates import Plan
-    from gateway.ai.credentials import ClientCredential, PassthroughRules
+    from gateway.ai.credentials import ClientCredential
     from gateway.ai.entities import Candidate, ProviderKey
     from gateway.ai.gateway import AiGateway
-    from gateway.ai.keys import KeyOrder, KeyRequest
+    from gateway.ai.keys import Dropped, KeyOrder
     from gateway.ai.outbound import UpstreamQuery
     from gateway.ai.reach import AccessScope
     from gateway.ai.request import AiRequest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.ai.surfaces import Surface
     from gateway.ai.usage import Usage
     from gateway.exchange import Attempt, Exchange
+    from gateway.secrets.secret import Secret
 
 
 NO_LINES = ClientLines("", "", sets_version=False, sets_credential=False)
@@ -36,10 +38,36 @@ class AiCall:
     """Mutable, one per request. Times are monotonic seconds."""
 
     __slots__ = (
-        "access", "candidates", "cost", "credential", "deadline", "estimated_input", "estimated_output", "exchange",
-        "first_token_by", "gateway", "gateway_key", "gateway_key_id", "headers", "input_counts", "key_orders",
-        "key_request", "limit_reached", "lines", "overrides", "passthrough", "plan", "query", "request",
-        "requested_models", "retry_after_s", "status", "surface_of", "tried", "upstream_query", "usage",
+        "access",
+        "candidates",
+        "cost",
+        "credential",
+        "deadline",
+        "estimated_input",
+        "estimated_output",
+        "exchange",
+        "fields",
+        "first_token_by",
+        "gateway",
+        "gateway_key",
+        "gateway_key_id",
+        "input_counts",
+        "key_orders",
+        "limit_reached",
+        "lines",
+        "overrides",
+        "passthrough",
+        "plan",
+        "query",
+        "request",
+        "requested_models",
+        "retry_after_s",
+        "status",
+        "surface_of",
+        "tried",
+        "upstream_query",
+        "usage",
+        "values",
     )  # fmt: skip
 
     def __init__(self, gateway: AiGateway, exchange: Exchange) -> None:
@@ -57,8 +85,8 @@ class AiCall:
         self.plan: Plan | None = None
         #: what is tried, in order
         self.candidates: Sequence[Candidate] = ()
-        #: the action's ``headers``, ``query_params`` and ``body``, evaluated once (AG-10)
-        self.headers: Mapping[str, str] = {}
+        #: the action's ``headers`` as lines, its ``query_params`` and ``body``, evaluated once (AG-10)
+        self.fields = ""
         self.query: Mapping[str, str] = {}
         self.overrides: Overrides = ()
         #: (provider, upstream model, credential) attempted already (AG-151)
@@ -68,6 +96,8 @@ class AiCall:
         self.upstream_query: UpstreamQuery | None = None
         #: whether the client's own credential may go upstream, and where it went (AG-195); made when first asked
         self.passthrough: PassthroughRules | None = None
+        #: provider id → its interpolated keys, once computed (``keys.KeyRequest``)
+        self.values: dict[str, tuple[Sequence[Secret], tuple[Dropped, ...]]] = {}
         self.retry_after_s: float | None = None
         self.limit_reached = False
         #: '' while it runs, then ``success`` or ``error``
@@ -82,7 +112,6 @@ class AiCall:
         self.input_counts: dict[str, int] | None = None
         #: when the candidate that is being tried must have begun to answer
         self.first_token_by = math.inf
-        self.key_request: KeyRequest | None = None
         #: how the keys of each candidate reached were ordered (AG-280)
         self.key_orders: list[tuple[Candidate, KeyOrder]] = []
 
@@ -103,6 +132,22 @@ class AiCall:
     @property
     def cost_usd(self) -> float | None:
         return float(self.cost) if self.cost is not None else None
+
+    # ---- what the keys ask (keys.KeyRequest) ------------------------------------------------------------------------
+
+    @property
+    def rules(self) -> PassthroughRules | None:
+        """None: the caller's own credential goes nowhere."""
+        rules, credential = self.passthrough, self.credential
+        if rules is None and credential is not None and self.gateway.may_pass(credential):
+            exchange = self.exchange
+            rules = self.passthrough = PassthroughRules(
+                credential,
+                secrets_seen=exchange.secrets_seen,
+                consumed_tokens=exchange.consumed_tokens,
+                prefixes=self.gateway.universe.prefixes,
+            )
+        return rules
 
     # ---- what the loop asks ---------------------------------------------------------------------------------------
 

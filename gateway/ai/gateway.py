@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway import errors
-from gateway.ai.credentials import PassthroughRules
 from gateway.ai.estimates import Estimator
 from gateway.ai.inbound import served_lines
-from gateway.ai.keys import KeyRequest, Keyring
 from gateway.ai.outbound import RequestHead
 from gateway.ai.splice import BodyPlan, compile_plan
 from gateway.errors import failure
@@ -22,10 +20,12 @@ from gateway.errors import failure
 if TYPE_CHECKING:
     from gateway.ai.call import AiCall
     from gateway.ai.candidates import Universe
+    from gateway.ai.credentials import ClientCredential
     from gateway.ai.entities import Candidate, ProviderKey
     from gateway.ai.key_metrics import MetricsRegistry
+    from gateway.ai.keys import Keyring
     from gateway.ai.measure import Measure
-    from gateway.ai.reach import Reach
+    from gateway.ai.reach import AccessScope, Reach
     from gateway.ai.surfaces import Surface
     from gateway.clock import Clock
     from gateway.exchange import Attempt, Exchange
@@ -66,9 +66,9 @@ class AiOptions:
     shared: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class AiGateway:
-    """One compiled ``ai-gateway`` action, or the built-in handler of an endpoint."""
+    """One compiled ``ai-gateway`` action, or the built-in handler of an endpoint. Equal to itself only."""
 
     options: AiOptions
     limits: RelayLimits
@@ -110,29 +110,21 @@ class AiGateway:
 
     def reach(self, call: AiCall) -> Reach:
         """What this caller can be served with (AG-98)."""
-        credential = call.credential
-        token = credential.token.reveal() if credential is not None and self._may_pass(call) else None
-        return self.universe.reach(call.access, token)
+        return self.reach_of(call.credential, call.access)
 
-    def _may_pass(self, call: AiCall) -> bool:
-        credential = call.credential
-        return self.options.passthrough and credential is not None and not credential.is_gateway_key
+    def reach_of(self, credential: ClientCredential | None, access: AccessScope | None = None) -> Reach:
+        """The same by what it is decided by."""
+        token = credential.token.reveal() if credential is not None and self.may_pass(credential) else None
+        return self.universe.reach(access, token)
 
-    def key_request(self, call: AiCall) -> KeyRequest:
-        """What key order is decided by; one per call."""
-        request = call.key_request
-        if request is None:
-            rules = None
-            if self._may_pass(call):
-                exchange = call.exchange
-                rules = call.passthrough = PassthroughRules(
-                    call.credential,
-                    secrets_seen=exchange.secrets_seen,
-                    consumed_tokens=exchange.consumed_tokens,
-                    prefixes=self.universe.prefixes,
-                )
-            request = call.key_request = KeyRequest(call.exchange, call.credential, rules, call.gateway_key)
-        return request
+    def may_pass(self, credential: ClientCredential) -> bool:
+        """Whether such a token may go upstream at all."""
+        return self.options.passthrough and not credential.is_gateway_key
+
+    @property
+    def has_fields(self) -> bool:
+        """The action adds something to every request."""
+        return bool(self.headers or self.query or self.body)
 
     def record_attempt(self, attempt: Attempt, measure: Measure) -> None:
         """Books a finished attempt (AG-124); cancelled ones are not booked."""

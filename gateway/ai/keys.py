@@ -1,6 +1,6 @@
 """Which credentials one candidate is tried with, in which order: the rows of AG-190.
 
-Rows 4 and 7 to 9 are here; those that the store's keys add come in as functions (``KeyOptions``).
+Rows 4 and 6 to 9 are here; those that the store's keys add come in as functions (``KeyOptions``).
 
 ``Keyring`` belongs to one action of one snapshot. What a candidate's keys look like is prepared once; a request with
 literal keys, no strategy and nothing cooling gets an object that is already there.
@@ -20,7 +20,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from gateway.ai.credentials import (
     AUTHORIZATION,
@@ -40,6 +40,7 @@ from gateway.secrets.secret import Secret
 if TYPE_CHECKING:
     from gateway.cel.template import Template
     from gateway.exchange import Exchange
+    from gateway.secrets.stored_keys import StoredKey
 
 #: interpolated values that a candidate remembers; a rotation needs two, a value per caller has no use for memory
 _VALUES_LIMIT: Final = 64
@@ -76,25 +77,31 @@ class KeyOrder:
         return GatewayError(*self._failure) if self._failure is not None else None
 
 
-class KeyRequest:
-    """What one client request brings. ``rules`` None: passthrough is switched off. ``gateway_key``: opaque here."""
+class KeyRequest(Protocol):
+    """What one client request brings: ``call.AiCall``."""
 
-    __slots__ = ("credential", "exchange", "gateway_key", "rules", "values")
+    @property
+    def exchange(self) -> Exchange: ...
+    @property
+    def credential(self) -> ClientCredential | None: ...
+    @property
+    def rules(self) -> PassthroughRules | None:
+        """None: passthrough is switched off."""
+        ...
 
-    def __init__(
-        self, exchange: Exchange, credential: ClientCredential | None = None, rules: PassthroughRules | None = None,
-        gateway_key: object | None = None,
-    ) -> None:  # fmt: skip
-        self.exchange = exchange
-        self.credential = credential
-        self.rules = rules
-        self.gateway_key = gateway_key
-        #: provider id → its interpolated keys, once computed
-        self.values: dict[str, tuple[Sequence[Secret], tuple[Dropped, ...]]] = {}
+    @property
+    def gateway_key(self) -> object | None:
+        """Opaque here."""
+        ...
+
+    @property
+    def values(self) -> dict[str, tuple[Sequence[Secret], tuple[Dropped, ...]]]:
+        """Provider id → its interpolated keys, once computed."""
+        ...
 
 
-#: a row of AG-190: keys, or None if it does not apply; rows that are not exclusive may give an empty sequence
-Row = Callable[["Keyring", Candidate, KeyRequest], Sequence[ProviderKey] | None]
+#: a row of AG-190: its keys in groups, each of which cools by itself (AG-193), or None if the row does not apply
+Row = Callable[["Keyring", Candidate, KeyRequest], Sequence[Sequence[ProviderKey]] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +115,20 @@ class KeyOptions:
 
 
 class CandidateKeys:
-    """The action's keys for one candidate. ``order`` is None unless all of them are literal."""
+    """What is known of one candidate's keys. ``order`` is None unless the action's keys are all literal."""
 
-    __slots__ = ("by_value", "choice", "keyless", "order")
+    __slots__ = ("by_value", "choice", "keyless", "order", "rules", "stored")
 
     def __init__(self, keyless: ProviderKey) -> None:
         self.keyless = keyless
         self.order: KeyOrder | None = None
         self.choice: KeyChoice | None = None
-        self.by_value: dict[str, ProviderKey] = {}
+        #: bounded by ``_VALUES_LIMIT``, like the next two
+        self.by_value: dict[tuple[KeySource, str], ProviderKey] = {}
+        #: (row, ``aigpk_…``) → key
+        self.stored: dict[tuple[KeySource, str], ProviderKey] = {}
+        #: what whoever provides rows remembers per configuration
+        self.rules: dict[object, Any] = {}
 
 
 class Keyring:
@@ -134,23 +146,62 @@ class Keyring:
         self._templates: dict[str, tuple[Secret | Template, ...]] = {
             provider.id: tuple(_parsed(text, compile_text) for text in provider.key_texts) for provider in providers
         }
+        self._managed = {
+            provider.id: tuple(_parsed(text, compile_text) for text in provider.managed_texts)
+            for provider in providers
+            if provider.managed_texts
+        }
+
+    @property
+    def has_managed_keys(self) -> bool:
+        """For any provider (AG-187)."""
+        return bool(self._managed)
 
     def key_id(self, value: str) -> str:
         """``kh_`` and 16 hex digits: safe to log (AG-120)."""
         digest = hmac.new(self._options.installation_key, value.encode("utf-8", "surrogatepass"), hashlib.sha256)
         return f"kh_{digest.hexdigest()[:16]}"
 
-    def key(self, candidate: Candidate, value: Secret, source: KeySource, stored_id: str = "") -> ProviderKey:
+    def key(
+        self, candidate: Candidate, value: Secret, source: KeySource, stored_id: str = "", rotation: int = 0
+    ) -> ProviderKey:
         """A key at a candidate, with the numbers that every appearance of that key there shares.
 
         Raises ValueError if the value cannot be sent.
         """
         key_id = stored_id or self.key_id(value.reveal())
-        series = self._registry.key(candidate.provider.id, key_id)
+        series = self._registry.key(candidate.provider.id, key_id, rotation)
         state = series.state(candidate.upstream_model)
         key = ProviderKey(key_id, value, source, state=state, window=series.window, stored_id=stored_id)
         key.credentials[AUTHORIZATION] = UpstreamCredential(AUTHORIZATION, value, server_side=True)
         return key
+
+    def prepared(self, candidate: Candidate) -> CandidateKeys:
+        """What this candidate remembers; made at its first request."""
+        prepared: CandidateKeys = candidate.keys or self._prepare(candidate)
+        return prepared
+
+    def stored_key(self, candidate: Candidate, stored: StoredKey, source: KeySource) -> ProviderKey:
+        """A key of the store at a candidate; the same object until its value changes."""
+        known = self.prepared(candidate).stored
+        key = known.get((source, stored.id))
+        if key is None or key.value is not stored.value:
+            if len(known) >= _VALUES_LIMIT:
+                known.clear()
+            key = known[source, stored.id] = self.key(candidate, stored.value, source, stored.id, stored.rotation)
+        return key
+
+    def managed_keys(self, candidate: Candidate, request: KeyRequest) -> Sequence[ProviderKey]:
+        """Row 6, and steps of type ``ngrok``: the operator's keys for everybody (AG-192)."""
+        texts = self._managed.get(candidate.provider.id)
+        if texts is None:
+            return ()
+        place = f":{candidate.provider.id}"  # no provider is called so
+        found = request.values.get(place)
+        if found is None:
+            found = request.values[place] = self._evaluate(texts, request)
+        prepared = self.prepared(candidate)
+        return [self._remembered(candidate, prepared, value, KeySource.MANAGED) for value in found[0]]
 
     def credential(self, key: ProviderKey, provider: Provider, format: Format) -> UpstreamCredential | None:
         """What goes into the request's head (AG-42, AG-206); None for no credential."""
@@ -174,9 +225,9 @@ class Keyring:
         now_s = self._registry.advance()
         if request.gateway_key is not None:
             for row in self._options.rows_before:
-                keys = row(self, candidate, request)
-                if keys is not None:
-                    return self._listed(tuple(keys), (), now_s)
+                groups = row(self, candidate, request)
+                if groups is not None:
+                    return self._grouped(groups, now_s)
         order = prepared.order
         if order is not None:
             if prepared.choice is not None:
@@ -193,11 +244,11 @@ class Keyring:
         self, candidate: Candidate, prepared: CandidateKeys, request: KeyRequest, now_s: float
     ) -> KeyOrder:
         if request.gateway_key is not None:
-            # account keys give way to managed ones, not to passthrough: each row's keys cool among themselves
-            rows = [row(self, candidate, request) for row in self._options.rows_after]
-            keys = [key for row_keys in rows if row_keys for key in self._cooled(tuple(row_keys), now_s)[0]]
-            if keys:
-                return KeyOrder(_distinct(keys))
+            # account keys give way to managed ones, not to passthrough
+            groups = [group for row in self._options.rows_after for group in row(self, candidate, request) or ()]
+            groups.append(self.managed_keys(candidate, request))
+            if any(groups):
+                return self._grouped(groups, now_s)
         elif request.credential is not None and request.rules is not None:
             provider = candidate.provider
             if not request.credential.is_gateway_key and request.rules.allow(provider):
@@ -213,6 +264,18 @@ class Keyring:
             "", credential.token, KeySource.PASSTHROUGH, state=nobody.state, window=nobody.window,
             client_header=credential.header,
         )  # fmt: skip
+
+    def _grouped(self, groups: Iterable[Sequence[ProviderKey]], now_s: float) -> KeyOrder:
+        keys: list[ProviderKey] = []
+        cooling: list[str] = []
+        for group in groups:
+            ordered, cooled = self._cooled(tuple(group), now_s)
+            keys += ordered
+            cooling += cooled
+        if not keys:
+            return KeyOrder((), failure=(NO_API_KEY, {}))
+        distinct = _distinct(keys)
+        return KeyOrder(distinct, selections=(Selection(DEFAULT_KEYS, "", distinct),), cooling=tuple(cooling))
 
     def _listed(self, keys: tuple[ProviderKey, ...], dropped: tuple[Dropped, ...], now_s: float) -> KeyOrder:
         if not keys:
@@ -260,17 +323,20 @@ class Keyring:
         if found is None:
             found = request.values[provider] = self._evaluate(self._templates[provider], request)
         values, dropped = found
-        keys = tuple(self._remembered(candidate, prepared, value) for value in values)
+        keys = tuple(self._remembered(candidate, prepared, value, KeySource.POLICY) for value in values)
         if self._strategies is not None:
             return self._chosen(KeyChoice(keys), request, dropped)
         return self._listed(keys, dropped, now_s)
 
-    def _remembered(self, candidate: Candidate, prepared: CandidateKeys, value: Secret) -> ProviderKey:
-        key = prepared.by_value.get(value.reveal())
+    def _remembered(
+        self, candidate: Candidate, prepared: CandidateKeys, value: Secret, source: KeySource
+    ) -> ProviderKey:
+        place = (source, value.reveal())
+        key = prepared.by_value.get(place)
         if key is None:
             if len(prepared.by_value) >= _VALUES_LIMIT:
                 prepared.by_value.clear()
-            key = prepared.by_value[value.reveal()] = self.key(candidate, value, KeySource.POLICY)
+            key = prepared.by_value[place] = self.key(candidate, value, source)
         return key
 
     def _evaluate(

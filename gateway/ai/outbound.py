@@ -46,7 +46,6 @@ _NOT_SETTABLE: Final = _HOP_BY_HOP | (_OWN - {"content-encoding"})
 _REPLACES_CREDENTIAL: Final = ("authorization", "x-api-key", "api-key")
 
 _PLAIN_CONNECTIONS: Final = (["keep-alive"], ["close"], ["Keep-Alive"])
-_NONE: Final[Mapping[str, str]] = {}
 #: client header name → the start of its line, or '' if it does not go upstream; bounded
 _FATES: dict[str, str] = {}
 _FATES_LIMIT: Final = 2_048
@@ -95,12 +94,12 @@ class ClientLines:
 
 
 def client_lines(
-    headers: HeaderMap, *, hop: str, extra: Mapping[str, str] = _NONE, secrets_seen: Collection[str] = ()
+    headers: HeaderMap, *, hop: str, replaced: Collection[str] = (), secrets_seen: Collection[str] = ()
 ) -> ClientLines:
-    """Filters the client's headers and adds the action's ``headers`` (lower-case name → value), once per request."""
+    """Filters the client's headers. ``replaced``: names that the action's ``headers`` set (``field_lines``)."""
     connection = headers.get("connection")
-    if extra or (connection is not None and connection not in _PLAIN_CONNECTIONS):
-        dropped = _connection_names(connection or ()).union(extra)
+    if replaced or (connection is not None and connection not in _PLAIN_CONNECTIONS):
+        dropped = _connection_names(connection or ()).union(replaced)
         headers = HeaderMap((name, values) for name, values in headers.items() if name not in dropped)
     parts: list[str] = []
     fates = _FATES
@@ -115,15 +114,16 @@ def client_lines(
                 parts.extend([start + value for value in values])
     if secrets_seen:
         parts = [part for part in parts if not _holds_secret(part, secrets_seen)]
-    sets_version = "anthropic-version" in headers
-    sets_credential = False
-    if extra:
-        parts.extend(f"\r\n{name}: {value}" for name, value in extra.items() if is_settable(name))
-        sets_version = sets_version or "anthropic-version" in extra
-        sets_credential = any(name in extra for name in _REPLACES_CREDENTIAL)
+    sets_version = "anthropic-version" in headers or "anthropic-version" in replaced
+    sets_credential = any(name in replaced for name in _REPLACES_CREDENTIAL)
     parts.append(f"\r\n{HOP_HEADER}: {hop}")
     account = _joined(_account_lines(headers, secrets_seen)) if not _ACCOUNT.isdisjoint(headers) else ""
     return ClientLines(_joined(parts), account, sets_version=sets_version, sets_credential=sets_credential)
+
+
+def field_lines(fields: Mapping[str, str]) -> str:
+    """The action's evaluated ``headers`` (lower-case name → value) as lines, for ``RequestHead.build``."""
+    return _joined([f"\r\n{name}: {value}" for name, value in fields.items() if is_settable(name)])
 
 
 class RequestHead:
@@ -154,13 +154,14 @@ class RequestHead:
         credential: UpstreamCredential | None,
         body_length: int,
         query: UpstreamQuery | None = None,
+        fields: str = "",
     ) -> bytes:
         """The request head, ready to be sent with a body of ``body_length`` bytes behind it."""
         start = self._start if query is None else self._request_line(query.merged(self._target_query))
         version = "" if not self._version or lines.sets_version else self._version
         account = lines.account if credential is None or not credential.server_side else ""
         key = "" if credential is None or lines.sets_credential else credential.line
-        head = f"{start}{lines.lines}{version}{account}{key}\r\ncontent-length: {body_length}\r\n\r\n"
+        head = f"{start}{lines.lines}{fields}{version}{account}{key}\r\ncontent-length: {body_length}\r\n\r\n"
         return head.encode("utf-8", "surrogateescape")
 
     def url(self, query: UpstreamQuery | None = None) -> str:

@@ -36,8 +36,7 @@ def describe_call(call: AiCall) -> dict[str, Any]:
 def _candidate(call: AiCall, candidate: Candidate, order: KeyOrder | None) -> dict[str, Any]:
     reached = order is not None
     if order is None:
-        gateway = call.gateway
-        order = gateway.keyring.order(candidate, gateway.key_request(call))
+        order = call.gateway.keyring.order(candidate, call)
     error = order.error
     return {
         "provider": candidate.provider.id,

@@ -16,11 +16,10 @@ from collections.abc import Callable
 
 from gateway.ai.candidates import Limits
 from gateway.ai.catalog import load_shipped
-from gateway.ai.keys import KeyRequest
 from gateway.ai.measure import Measure, Outcome
 from gateway.ai.surfaces import CHAT
 from gateway.headers import HeaderMap
-from tests.unit.ai.selection_kit import World, exchange, provider, quota_headers
+from tests.unit.ai.selection_kit import Asks, World, exchange, provider, quota_headers
 
 KEYS = ("sk-upstream-one-0123456789", "sk-upstream-two-0123456789", "sk-upstream-three-0123456789")
 BENCH_POLICY = (
@@ -70,7 +69,7 @@ def plans() -> None:
 
 def key_orders() -> None:
     """Rows 4 with and without strategies."""
-    request = KeyRequest(exchange())
+    request = Asks(exchange())
     plain = World(provider("mock", "gpt-4o", keys=KEYS))
     (candidate,) = plain.universe.plan("mock:gpt-4o", (), CHAT).candidates
     show("3 literal keys, no strategy, none cooling", cost_us(lambda: plain.ring.order(candidate, request)), "≤ 1")

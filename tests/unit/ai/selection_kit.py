@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 from gateway.ai.candidates import Limits, Universe
 from gateway.ai.catalog import Catalog, load_shipped
 from gateway.ai.collections import key_environment, model_environment
+from gateway.ai.credentials import ClientCredential, PassthroughRules
 from gateway.ai.entities import Candidate, ProviderKey
 from gateway.ai.key_metrics import MetricsRegistry
 from gateway.ai.keys import KeyOptions, KeyOrder, KeyRequest, Keyring
@@ -84,7 +86,18 @@ class World:
 
     def order(self, candidate: Candidate, request: KeyRequest | None = None) -> KeyOrder:
         """The keys for a request that brings nothing."""
-        return self.ring.order(candidate, request or KeyRequest(exchange()))
+        return self.ring.order(candidate, request or Asks(exchange()))
+
+
+@dataclass
+class Asks:
+    """What a request brings (``keys.KeyRequest``)."""
+
+    exchange: Exchange
+    credential: ClientCredential | None = None
+    rules: PassthroughRules | None = None
+    gateway_key: object | None = None
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 def exchange(secrets: Callable[[str, str], str] | None = None, **variables: Any) -> Exchange:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from gateway.ai.credentials import AUTHORIZATION, ClientCredential, PassthroughRules, TokenKind
 from gateway.ai.entities import Candidate, KeySource
-from gateway.ai.keys import KeyOptions, KeyRequest, Keyring
+from gateway.ai.keys import KeyOptions, Keyring
 from gateway.ai.measure import Measure, Outcome
 from gateway.ai.surfaces import CHAT, Format
 from gateway.cel.template import compile_template
 from gateway.headers import HeaderMap
 from gateway.secrets.secret import Secret
-from tests.unit.ai.selection_kit import ENVIRONMENT, World, exchange, provider, quota_headers, values
+from gateway.secrets.stored_keys import StoredKey
+from tests.unit.ai.selection_kit import ENVIRONMENT, Asks, World, exchange, provider, quota_headers, values
 
 A, B, C = "sk-key-a-0123456789", "sk-key-b-0123456789", "sk-key-c-0123456789"
 NONE = HeaderMap()
@@ -25,12 +28,12 @@ def made(*strategies: str, keys=(A, B, C), **options) -> tuple[World, Candidate]
     return world, candidate
 
 
-def passthrough(world: World, token: str = "client-token", header: str = AUTHORIZATION, **found) -> KeyRequest:
+def passthrough(world: World, token: str = "client-token", header: str = AUTHORIZATION, **found) -> Asks:
     credential = ClientCredential(Secret(token), header, TokenKind.OTHER)
     rules = PassthroughRules(
         credential, secrets_seen=found.get("seen", ()), consumed_tokens=(), prefixes=world.universe.prefixes
     )
-    return KeyRequest(exchange(), credential, rules)
+    return Asks(exchange(), credential, rules)
 
 
 def candidate_of(world: World, name: str) -> Candidate:
@@ -102,20 +105,20 @@ class TestInterpolation:
             return A
 
         world, candidate = made(keys=self.KEYS)
-        request = KeyRequest(exchange(get, two=B))
+        request = Asks(exchange(get, two=B))
         assert values(world.order(candidate, request).keys) == [A, B, C]
         assert values(world.order(candidate, request).keys) == [A, B, C]
         assert asked == [("v", "one")]
 
     def test_a_secret_of_a_key_is_no_secret_of_the_policy_ag_195_b(self):
         world, candidate = made(keys=self.KEYS)
-        request = KeyRequest(exchange(lambda vault, name: A, two=B))
+        request = Asks(exchange(lambda vault, name: A, two=B))
         world.order(candidate, request)
         assert request.exchange.secrets_seen == set()
 
     def test_a_failing_or_empty_value_drops_that_key_only(self):
         world, candidate = made(keys=self.KEYS)
-        order = world.order(candidate, KeyRequest(exchange(two="")))
+        order = world.order(candidate, Asks(exchange(two="")))
         assert values(order.keys) == [C]
         assert [dropped.position for dropped in order.dropped] == [0, 1]
         assert order.error is None
@@ -131,29 +134,29 @@ class TestInterpolation:
 
     def test_values_that_cannot_be_sent_are_dropped(self):
         world, candidate = made(keys=("${vars.two}",))
-        assert world.order(candidate, KeyRequest(exchange(two="a\r\nx: y"))).keys == ()
+        assert world.order(candidate, Asks(exchange(two="a\r\nx: y"))).keys == ()
 
     def test_equal_values_are_tried_once_ag_151(self):
         world, candidate = made(keys=("${vars.two}", C))
-        assert values(world.order(candidate, KeyRequest(exchange(two=C))).keys) == [C]
+        assert values(world.order(candidate, Asks(exchange(two=C))).keys) == [C]
 
     def test_numbers_follow_the_value_and_memory_is_bounded_p01(self):
         world, candidate = made(keys=("${vars.two}",))
-        (first,) = world.order(candidate, KeyRequest(exchange(two=A))).keys
+        (first,) = world.order(candidate, Asks(exchange(two=A))).keys
         for number in range(300):
-            world.order(candidate, KeyRequest(exchange(two=f"sk-{number}")))
+            world.order(candidate, Asks(exchange(two=f"sk-{number}")))
         assert len(candidate.keys.by_value) <= 64
-        (again,) = world.order(candidate, KeyRequest(exchange(two=A))).keys
+        (again,) = world.order(candidate, Asks(exchange(two=A))).keys
         assert again.quota is first.quota
 
     def test_strategies_see_them(self):
         world, candidate = made("ai.keys.filter(k, k.value == vars.two)", keys=self.KEYS)
-        order = world.order(candidate, KeyRequest(exchange(lambda vault, name: A, two=B)))
+        order = world.order(candidate, Asks(exchange(lambda vault, name: A, two=B)))
         assert values(order.keys) == [B]
 
     def test_strategies_without_any_key_left_are_3802(self):
         world, candidate = made("ai.keys", keys=("${vars.two}",))
-        error = world.order(candidate, KeyRequest(exchange(two=""))).error
+        error = world.order(candidate, Asks(exchange(two=""))).error
         assert error is not None
         assert error.code == "ERR_NGROK_3802"
 
@@ -217,7 +220,7 @@ class TestStrategies:
     @pytest.mark.parametrize("strategies", [["ai.keys[9]"], ["ai.keys.filter(k, false)"], ["vars.text"]])
     def test_nothing_is_3808_ag_127(self, strategies):
         world, candidate = made(*strategies)
-        order = world.order(candidate, KeyRequest(exchange(text="x")))
+        order = world.order(candidate, Asks(exchange(text="x")))
         assert order.keys == ()
         assert order.error is not None
         assert (order.error.code, order.error.status) == ("ERR_NGROK_3808", 422)
@@ -404,7 +407,7 @@ class TestPrecedence:
         world = World()
         credential = ClientCredential(Secret("ng-x-g1-y"), AUTHORIZATION, TokenKind.GATEWAY)
         rules = PassthroughRules(credential, secrets_seen=(), consumed_tokens=(), prefixes=world.universe.prefixes)
-        request = KeyRequest(exchange(), credential, rules)
+        request = Asks(exchange(), credential, rules)
         assert world.order(candidate_of(world, "gpt-4o"), request).error is not None
 
 
@@ -420,30 +423,69 @@ class TestStoreRows:
     def test_rows_before_replace_policy_keys_and_only_for_gateway_keys(self):
         world, candidate = made()
         attached = world.ring.key(candidate, Secret("attached"), KeySource.ATTACHED, "aigpk_1")
-        ring = self.ring(world, before=[lambda ring, c, r: None, lambda ring, c, r: [attached]])
-        assert values(ring.order(candidate, KeyRequest(exchange(), gateway_key="aigk_1")).keys) == ["attached"]
-        assert values(ring.order(candidate, KeyRequest(exchange())).keys) == [A, B, C]
+        ring = self.ring(world, before=[lambda ring, c, r: None, lambda ring, c, r: [[attached]]])
+        assert values(ring.order(candidate, Asks(exchange(), gateway_key="aigk_1")).keys) == ["attached"]
+        assert values(ring.order(candidate, Asks(exchange())).keys) == [A, B, C]
         assert attached.id == attached.stored_id == "aigpk_1"
 
     def test_an_exclusive_row_without_keys_is_3802_ag_202(self):
         world, candidate = made()
         ring = self.ring(world, before=[lambda ring, c, r: []])
-        assert ring.order(candidate, KeyRequest(exchange(), gateway_key="aigk_1")).error is not None
+        assert ring.order(candidate, Asks(exchange(), gateway_key="aigk_1")).error is not None
 
     def test_rows_after_add_up_and_cool_within_themselves_ag_193(self):
         world, candidate = made(keys=())
         account = [world.ring.key(candidate, Secret(name), KeySource.ACCOUNT, f"aigpk_{name}") for name in ("n", "o")]
         managed = [world.ring.key(candidate, Secret(name), KeySource.MANAGED) for name in ("x", "n")]
-        ring = self.ring(world, after=[lambda ring, c, r: account, lambda ring, c, r: managed])
-        request = KeyRequest(exchange(), gateway_key="aigk_1")
+        ring = self.ring(world, after=[lambda ring, c, r: [account], lambda ring, c, r: [managed]])
+        request = Asks(exchange(), gateway_key="aigk_1")
         assert values(ring.order(candidate, request).keys) == ["n", "o", "x"]
         account[0].observe(429, NONE)
         assert values(ring.order(candidate, request).keys) == ["o", "n", "x"]
 
+    def test_steps_of_a_rule_cool_within_themselves_ag_193(self):
+        world, candidate = made()
+        first, second, third = (
+            world.ring.key(candidate, Secret(name), KeySource.ROUTED, f"aigpk_{name}") for name in ("a", "b", "c")
+        )
+        ring = self.ring(world, before=[lambda ring, c, r: [[first, second], [third, first]]])
+        first.observe(429, NONE)
+        order = ring.order(candidate, Asks(exchange(), gateway_key="aigk_1"))
+        assert values(order.keys) == ["b", "a", "c"], "and no value twice (AG-151)"
+        assert set(order.cooling) == {"aigpk_a"}
+
+    def test_a_stored_key_is_one_object_until_it_is_rotated_cp_34(self):
+        world, candidate = made()
+        stored = StoredKey("aigpk_1", candidate.provider.id, "n", Secret("old"), "***")
+        key = world.ring.stored_key(candidate, stored, KeySource.ACCOUNT)
+        assert world.ring.stored_key(candidate, stored, KeySource.ACCOUNT) is key
+        assert world.ring.stored_key(candidate, stored, KeySource.ATTACHED).source is KeySource.ATTACHED
+        key.observe(429, NONE)
+        rotated = dataclasses.replace(stored, value=Secret("new"), rotation=1)
+        fresh = world.ring.stored_key(candidate, rotated, KeySource.ACCOUNT)
+        assert (fresh.value.reveal(), fresh.id, fresh.state.cool_until_s) == ("new", "aigpk_1", 0.0)
+        assert key.state.cool_until_s > 0
+
+    def test_managed_keys_come_last_and_only_for_gateway_keys_ag_192(self):
+        """Literal, from a secret, or missing (AG-12)."""
+        world, candidate = made(keys=())
+        candidate.provider.managed_texts = (
+            Secret("managed-1"), Secret("${secrets.get('v', 'gone')}"), Secret("${secrets.get('v', 'n')}"),
+        )  # fmt: skip
+        account = [world.ring.key(candidate, Secret("own"), KeySource.ACCOUNT, "aigpk_1")]
+        ring = self.ring(world, after=[lambda ring, c, r: [account]])
+        assert ring.has_managed_keys
+        assert not world.ring.has_managed_keys
+        request = Asks(exchange(lambda vault, name: {"n": "managed-2"}[name]), gateway_key="aigk_1")
+        keys = ring.order(candidate, request).keys
+        assert values(keys) == ["own", "managed-1", "managed-2"]
+        assert [key.source for key in keys[1:]] == [KeySource.MANAGED] * 2
+        assert not set(values(ring.order(candidate, Asks(exchange())).keys)) & {"managed-1", "managed-2"}
+
     def test_without_stored_keys_rows_8_and_9_follow(self):
         world, candidate = made(keys=())
         ring = self.ring(world, after=[lambda ring, c, r: None])
-        (key,) = ring.order(candidate, KeyRequest(exchange(), gateway_key="aigk_1")).keys
+        (key,) = ring.order(candidate, Asks(exchange(), gateway_key="aigk_1")).keys
         assert key.source is KeySource.NONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from gateway.ai.outbound import (
     RequestHead,
     UpstreamQuery,
     client_lines,
+    field_lines,
     is_settable,
     next_hop,
 )
@@ -32,8 +34,17 @@ def lines(*pairs: tuple[str, str], **options: Any) -> ClientLines:
     return client_lines(HeaderMap.of(pairs), hop=HOP, **options)
 
 
-def sent(*pairs: tuple[str, str], credential: UpstreamCredential | None = KEY, **options: Any) -> HeaderMap:
-    return headers_of(OPENAI.build(lines(*pairs, **options), credential, 7))
+def built(
+    head: RequestHead, *pairs: tuple[str, str], credential: UpstreamCredential | None = KEY,
+    extra: Mapping[str, str] = {}, length: int = 7, **options: Any,
+) -> bytes:  # fmt: skip
+    """The whole head; ``extra``: the action's ``headers``."""
+    kept = lines(*pairs, replaced=extra, **options)
+    return head.build(kept, credential, length, fields=field_lines(extra))
+
+
+def sent(*pairs: tuple[str, str], **options: Any) -> HeaderMap:
+    return headers_of(built(OPENAI, *pairs, **options))
 
 
 def headers_of(head: bytes) -> HeaderMap:
@@ -171,7 +182,7 @@ def test_a_header_that_only_contains_a_secret_passes():
 @pytest.mark.parametrize("value", ["ng-a-g1-b", "Bearer ng-a-g1-b", "x ng-a-a1-b y"])
 def test_our_tokens_never_go_upstream(value):
     """AG-208."""
-    head = OPENAI.build(lines(("x-key", value), ("x-ok", "1"), extra={"x-set": value}), KEY, 1)
+    head = built(OPENAI, ("x-key", value), ("x-ok", "1"), extra={"x-set": value}, length=1)
     assert b"ng-a-" not in head
     assert b"x-ok: 1" in head
 
@@ -183,7 +194,15 @@ def test_similar_values_are_no_tokens():
 @pytest.mark.parametrize("value", ["a\r\nx-evil: 1", "a\nx-evil: 1", "a\rx-evil: 1", "a\0b", "\r\n", "a\r\n\r\nGET /"])
 def test_no_value_can_break_a_line(value):
     """Whoever set it: client, policy or action."""
-    head = OPENAI.build(lines(("x-a", value), ("x-a", value), ("openai-project", value), extra={"x-b": value}), OWN, 1)
+    head = built(
+        OPENAI,
+        ("x-a", value),
+        ("x-a", value),
+        ("openai-project", value),
+        extra={"x-b": value},
+        credential=OWN,
+        length=1,
+    )
     headers = headers_of(head)
     assert "x-evil" not in headers
     assert head.count(b"\r") == head.count(b"\n") == head.count(b"\r\n")
@@ -210,7 +229,7 @@ def test_bytes_that_are_no_utf8_pass_unchanged():
 def test_anthropic_version(surface: Surface, pairs, extra, expected):
     """AG-43."""
     head = RequestHead.compile(Target.parse("https://api.anthropic.com/v1"), surface)
-    headers = headers_of(head.build(lines(*pairs, extra=extra), None, 1))
+    headers = headers_of(built(head, *pairs, extra=extra, credential=None, length=1))
     assert headers.get("anthropic-version") == expected
 
 
