@@ -11,7 +11,6 @@ from gateway.ai.build import AiParts, GatewayBuilder
 from gateway.app.catalogs import load_catalog
 from gateway.app.masking import inline_secrets, managed_secrets
 from gateway.policy.action import CompileDeps
-from gateway.policy.atlas import NO_ATLAS, Atlas, open_atlas
 from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
 from gateway.policy.internal import is_internal
 from gateway.policy.load import PolicyContext, load_policy, load_policy_node, policy_context
@@ -41,7 +40,6 @@ class Draft:
 
     catalog: Catalog
     problems: list[Problems] = field(default_factory=list)
-    atlas: Atlas = NO_ATLAS
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     routes: dict[str, dict[str, Endpoint]] = field(default_factory=dict)
     claims: set[tuple[Any, ...]] = field(default_factory=set)
@@ -76,8 +74,7 @@ class SnapshotBuilder:
         catalog, problems = load_catalog(settings.ai, self._parts.clock)
         if catalog is None:
             return None, problems
-        atlas, unusable = open_atlas(settings.geoip)
-        draft = Draft(catalog, [*problems, unusable], atlas)
+        draft = Draft(catalog, problems)
         self._forwarding = forward_parts(self._parts, settings)
         gateways = GatewayBuilder(self._gateway_parts(catalog), settings.ai, self._parts.account)
         for entry in settings.endpoints:
@@ -98,7 +95,6 @@ class SnapshotBuilder:
             endpoints=draft.endpoints,
             routes=draft.routes,
             warnings=warnings,
-            atlas=atlas,
         )
         return snapshot, draft.problems
 
@@ -128,7 +124,7 @@ class SnapshotBuilder:
         self, entry: EndpointSettings, settings: Settings, gateways: GatewayBuilder, draft: Draft,
         addresses: Mapping[str, Listen],
     ) -> None:  # fmt: skip
-        context = policy_context(ACTIONS, self._options(entry, settings, draft))
+        context = policy_context(ACTIONS, self._options(entry, settings, draft.catalog))
         policy, problems = _load(entry, context)
         draft.problems.append(problems)
         if problems.failed:
@@ -185,7 +181,7 @@ class SnapshotBuilder:
             return None
         return Forwarder(entry.upstream_url, self._forwarding)
 
-    def _options(self, entry: EndpointSettings, settings: Settings, draft: Draft) -> PolicyOptions:
+    def _options(self, entry: EndpointSettings, settings: Settings, catalog: Catalog) -> PolicyOptions:
         policy = settings.policy
         secrets = self._parts.secrets
 
@@ -201,7 +197,7 @@ class SnapshotBuilder:
         return PolicyOptions(
             require_termination=policy.require_termination,
             unavailable_absent=policy.unavailable_variables == "absent",
-            available=draft.atlas.available | (frozenset(("tls",)) if entry.tls is not None else frozenset()),
+            available=frozenset(("tls",)) if entry.tls is not None else frozenset(),
             has_upstream=entry.upstream_url is not None,
             has_builtin_gateway=entry.ai_gateway,
             authenticated=entry.gateway_keys == "required",
@@ -212,7 +208,7 @@ class SnapshotBuilder:
             max_buffered_body_bytes=policy.max_buffered_body_bytes,
             max_sse_message_bytes=policy.max_sse_message_bytes,
             http_request_allow_external=policy.http_request_allow_external,
-            catalog_providers=frozenset(draft.catalog.providers_by_name),
+            catalog_providers=frozenset(catalog.providers_by_name),
             allow_http_hosts=settings.ai.allow_http_hosts,
             admin_listeners=((settings.admin.listen.host, settings.admin.listen.port),),
         )
