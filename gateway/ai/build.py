@@ -16,6 +16,7 @@ from gateway.ai.keys import KeyOptions, Keyring, Row
 from gateway.ai.strategies import KeyStrategies, ModelStrategies
 from gateway.ai.universe import ProviderSettings, Sources
 from gateway.cel.template import compile_template
+from gateway.secrets.secret import Secret
 from gateway.upstream.relay import RelayLimits
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class GatewayBuilder:
         self._parts = parts
         self._settings = settings
         self._account = account
+        self._managed = {name.lower(): tuple(map(Secret, texts)) for name, texts in settings.managed_keys}
         #: the policy that is being compiled may show estimates: inputs are counted before they are sent
         self.shows_estimates = False
         #: what was built, and how to build it for another version of the account
@@ -211,6 +213,7 @@ class GatewayBuilder:
             registry=self._parts.metrics,
             configured=configured,
             stored=account.providers,
+            managed=self._managed,
             endpoint_id=endpoint_id,
         )
 

@@ -151,7 +151,7 @@ class Universe:
             for model in provider.models
         }
         self._plans: dict[tuple[str | None, tuple[str, ...], str, Reach], Plan] = {}
-        self._reaches: dict[tuple[AccessScope | None, str | None, frozenset[str]], Reach] = {}
+        self._reaches: dict[tuple[AccessScope | None, str | None], Reach] = {}
         #: documented key prefixes of the official providers
         self.prefixes = KeyPrefixes({prefix: p.id for p in providers if p.official for prefix in p.key_prefixes})
 
@@ -178,11 +178,9 @@ class Universe:
             return self._strategies.select(plan, source)
         return plan
 
-    def reach(
-        self, access: AccessScope | None = None, token: str | None = None, stored: frozenset[str] = frozenset()
-    ) -> Reach:
-        """The one ``Reach`` object for this scope, client credential (None: none that may pass) and stored keys."""
-        key = (access, None if token is None else self.prefixes.owner(token) or "", stored)
+    def reach(self, access: AccessScope | None = None, token: str | None = None) -> Reach:
+        """The one ``Reach`` object for this scope and client credential (None: none that may pass)."""
+        key = (access, None if token is None else self.prefixes.owner(token) or "")
         reach = self._reaches.get(key)
         if reach is None:
             if len(self._reaches) >= PLAN_LIMIT:

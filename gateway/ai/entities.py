@@ -149,8 +149,8 @@ class Provider:
 
     __slots__ = (
         "base_url", "configured", "credential_header", "custom", "description", "disabled", "display_name",
-        "has_base_url_override", "id", "id_aliases", "key_prefixes", "key_texts", "metadata", "models", "names",
-        "stored_id", "stream_usage", "surfaces", "target", "website",
+        "has_base_url_override", "id", "id_aliases", "key_prefixes", "key_texts", "managed_texts", "metadata",
+        "models", "names", "stored_id", "stream_usage", "surfaces", "target", "website",
     )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "id": STRING,
@@ -186,6 +186,8 @@ class Provider:
         self.key_prefixes: tuple[str, ...] = ()
         #: ``api_keys[].value`` of the action, in order; may hold secrets and interpolations
         self.key_texts: tuple[Secret, ...] = ()
+        #: the same of ``ai.managed_keys`` (AG-192)
+        self.managed_texts: tuple[Secret, ...] = ()
         #: accepts ``stream_options.include_usage`` (AG-244)
         self.stream_usage = False
         self.disabled = False

@@ -182,10 +182,11 @@ class KeyWindow(Window):
 class KeySeries:
     """One key of one provider: its window over all models (AG-132) and its state per upstream model."""
 
-    __slots__ = ("_registry", "states", "window")
+    __slots__ = ("_registry", "rotation", "states", "window")
 
-    def __init__(self, registry: MetricsRegistry, provider: str, key_id: str) -> None:
+    def __init__(self, registry: MetricsRegistry, provider: str, key_id: str, rotation: int = 0) -> None:
         self._registry = registry
+        self.rotation = rotation
         self.window = KeyWindow(registry, provider, key_id)
         self.states: dict[str, KeyState] = {}
 
@@ -240,12 +241,14 @@ class MetricsRegistry:
             endpoint = series.endpoints[endpoint_id] = AccountMetrics(self.timeline, provider_id, model_id)
         return ModelMetrics(series, endpoint)
 
-    def key(self, provider_id: str, key_id: str) -> KeySeries:
-        """The numbers of one provider key."""
+    def key(self, provider_id: str, key_id: str, rotation: int = 0) -> KeySeries:
+        """The numbers of one provider key; they start anew with each new value of a stored one (CP-34)."""
         series = self._keys.get((provider_id, key_id))
         if series is None:
             name = key_id if len(self._keys) < KEY_LIMIT else OTHERS
-            series = self._keys.setdefault((provider_id, name), KeySeries(self, provider_id, name))
+            series = self._keys.setdefault((provider_id, name), KeySeries(self, provider_id, name, rotation))
+        elif series.rotation < rotation:
+            series = self._keys[provider_id, key_id] = KeySeries(self, provider_id, key_id, rotation)
         return series
 
     def all_models(self) -> Iterable[ModelSeries]:

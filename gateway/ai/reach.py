@@ -14,14 +14,21 @@ from gateway.ai.entities import Candidate, Provider
 
 PROVIDER_NOT_ALLOWED: Final = "provider not allowed"
 MODEL_NOT_ALLOWED: Final = "model not allowed"
+NO_ROUTING_RULE: Final = "no routing rule"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AccessScope:
-    """What a gateway key's configuration admits (AG-94). None admits all, empty nothing. In lower case."""
+    """What a gateway key may use (AG-94). None admits all, empty nothing. In lower case.
+
+    ``routes``: whether the configuration's router has a rule for a candidate; None without rules (AG-203). ``stored``:
+    ids of providers for which the store has keys for this caller: rows 1 to 3 and 5 of AG-190.
+    """
 
     providers: frozenset[str] | None = None
     models: frozenset[str] | None = None
+    routes: Callable[[Candidate], bool] | None = None
+    stored: frozenset[str] = frozenset()
 
     def refuses(self, candidate: Candidate, is_provider: Callable[[str], bool]) -> str:
         """'' if the candidate is admitted, else the reason."""
@@ -29,9 +36,9 @@ class AccessScope:
         ids = [name.lower() for name in (provider.id, provider.stored_id) if name]
         if self.providers is not None and self.providers.isdisjoint(ids):
             return PROVIDER_NOT_ALLOWED
-        if self.models is None or self._admits(candidate, ids, is_provider):
-            return ""
-        return MODEL_NOT_ALLOWED
+        if self.models is not None and not self._admits(candidate, ids, is_provider):
+            return MODEL_NOT_ALLOWED
+        return "" if self.routes is None or self.routes(candidate) else NO_ROUTING_RULE
 
     def _admits(self, candidate: Candidate, ids: Sequence[str], is_provider: Callable[[str], bool]) -> bool:
         entries = self.models or frozenset()
@@ -54,18 +61,19 @@ class AccessScope:
 class Reach:
     """What the caller brings: compared by identity, made by ``Universe.reach``.
 
-    ``passthrough``: None without a usable client credential, '' for one that any provider may see, else the id of
-    the official provider that issues such (AG-195 e). ``stored``: ids of providers for which rows 1 to 3, 5 and 6
-    of AG-190 offer a credential.
+    ``access``: None without a gateway key. ``passthrough``: None without a usable client credential, '' for one that
+    any provider may see, else the id of the official provider that issues such (AG-195 e).
     """
 
     access: AccessScope | None = None
     passthrough: str | None = None
-    stored: frozenset[str] = frozenset()
 
     def offers(self, provider: Provider) -> bool:
         """Whether section 7 can offer a credential for this provider, or it needs none (AG-98)."""
-        if provider.key_texts or not provider.official or provider.id in self.stored:
+        if provider.key_texts or not provider.official:
+            return True
+        access = self.access
+        if access is not None and (provider.managed_texts or provider.id in access.stored):
             return True
         return self.passthrough is not None and self.passthrough in ("", provider.id)
 

@@ -8,7 +8,7 @@ Source: ai-gateway.md AG-14 to AG-20, AG-52 to AG-54, AG-91.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.ai.catalog import Catalog, ModelEntry, ProviderEntry, SurfaceTable
@@ -97,6 +97,8 @@ class Sources:
     configured: Sequence[ProviderSettings] = ()
     #: custom providers from the store; hidden by a configured one with the same id (AG-54)
     stored: Sequence[ProviderSettings] = ()
+    #: provider id or alias in lower case → keys for everybody with a gateway key (AG-192)
+    managed: Mapping[str, Sequence[Secret]] = field(default_factory=dict)
     #: whose metrics ``m.metrics.endpoint`` shows
     endpoint_id: str = ""
 
@@ -269,6 +271,9 @@ def _finish(provider: Provider, sources: Sources) -> None:
     """What needs the whole provider: target, inherited metadata, aliases of the author, metrics."""
     provider.target = Target.parse(provider.base_url)
     provider.names = lower_names(provider.id, provider.id_aliases)
+    provider.managed_texts = tuple(
+        text for name, texts in sources.managed.items() if name in provider.names for text in texts
+    )
     if not provider.official:
         provider.stream_usage = any("stream_options" in allowed for allowed in provider.surfaces.values() if allowed)
     for model in provider.models:

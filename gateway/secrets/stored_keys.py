@@ -31,9 +31,11 @@ class StoredKey:
 class StoredKeyTable:
     """All stored provider keys, by id and by who brings them."""
 
-    __slots__ = ("_account", "_attached", "_by_id")
+    __slots__ = ("_account", "_attached", "_attached_providers", "_by_id")
 
     def __init__(self, keys: Iterable[StoredKey] = ()) -> None:
+        #: gateway key id → providers, once somebody asked
+        self._attached_providers: dict[str, frozenset[str]] | None = None
         self._by_id: dict[str, StoredKey] = {}
         self._attached: dict[tuple[str, str], tuple[StoredKey, ...]] = {}
         self._account: dict[str, tuple[StoredKey, ...]] = {}
@@ -55,6 +57,19 @@ class StoredKeyTable:
     def account(self, provider_id: str) -> tuple[StoredKey, ...]:
         """Row 5: keys that belong to no gateway key, newest first."""
         return self._account.get(provider_id, ())
+
+    def account_providers(self) -> frozenset[str]:
+        """Providers that row 5 has keys for (AG-98)."""
+        return frozenset(provider_id for provider_id, keys in self._account.items() if keys)
+
+    def attached_providers(self, gateway_key_id: str) -> frozenset[str]:
+        """Providers that row 3 has keys for (AG-98)."""
+        if self._attached_providers is None:
+            found: dict[str, set[str]] = {}
+            for key_id, provider_id in self._attached:
+                found.setdefault(key_id, set()).add(provider_id)
+            self._attached_providers = {key_id: frozenset(ids) for key_id, ids in found.items()}
+        return self._attached_providers.get(gateway_key_id, frozenset())
 
     def values(self) -> Iterable[Secret]:
         """Every value, for the filters of logs and errors."""

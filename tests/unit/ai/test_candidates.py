@@ -81,7 +81,7 @@ class TestAutomatic:
 
     def test_stored_keys_count_as_credentials(self):
         world = World()
-        plan = world.universe.plan(None, (), CHAT, world.universe.reach(stored=frozenset({"groq"})))
+        plan = world.universe.plan(None, (), CHAT, world.universe.reach(AccessScope(stored=frozenset({"groq"}))))
         assert {each.provider.id for each in plan.candidates} == {"groq"}
 
     def test_legacy_models_are_left_out_but_found_by_name_ag_63(self):

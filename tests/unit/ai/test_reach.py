@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from gateway.ai.reach import NO_REACH, AccessScope
+from gateway.ai.reach import NO_REACH, NO_ROUTING_RULE, AccessScope, Reach
 from gateway.ai.surfaces import CHAT
+from gateway.secrets.secret import Secret
 from tests.unit.ai.selection_kit import World, provider
 
 
@@ -102,6 +101,23 @@ def test_custom_providers_and_overrides_need_no_credential_ag_98():
     world = World(provider("mine", "m"), provider("openai", base_url="https://proxy.example/v1"))
     offered = {each.id for each in world.universe.providers if NO_REACH.offers(each)}
     assert offered == {"mine", "openai"}
-    assert dataclasses.replace(NO_REACH, stored=frozenset({"groq"})).offers(
-        next(each for each in world.universe.providers if each.id == "groq")
-    )
+    groq = next(each for each in world.universe.providers if each.id == "groq")
+    keyed = Reach(AccessScope(stored=frozenset({"groq"})))
+    assert keyed.offers(groq)
+    assert not Reach(AccessScope()).offers(groq)
+
+
+def test_managed_keys_are_offered_to_gateway_keys_only_ag_192():
+    groq = next(each for each in World().universe.providers if each.id == "groq")
+    groq.managed_texts = (Secret("managed"),)
+    assert Reach(AccessScope()).offers(groq)
+    assert not NO_REACH.offers(groq)
+    assert not Reach(passthrough="openai").offers(groq)
+
+
+def test_ag_203_no_rule_of_the_router_refuses_after_the_scope():
+    candidate = next(iter(WORLD.universe.plan("gpt-4o", (), CHAT).candidates))
+    scope = AccessScope(routes=lambda each: each is not candidate)
+    assert scope.refuses(candidate, lambda name: True) == NO_ROUTING_RULE
+    narrow = AccessScope(providers=frozenset(), routes=lambda each: False)
+    assert narrow.refuses(candidate, lambda name: True) == "provider not allowed"
