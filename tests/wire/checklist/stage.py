@@ -164,7 +164,7 @@ class Stage:
         """Gives the endpoint another policy."""
         self.gateway.settings = with_policy(self.gateway.settings, self.policy(text), self.notation)
         problems = await self.gateway.process.reload()
-        assert not any(found.failed for found in problems), problems
+        assert not any(found.failed for found in problems), [str(found) for found in problems]
 
     def warnings(self) -> list[str]:
         """What loading said."""
