@@ -168,6 +168,7 @@ async def _live(
             await asyncio.sleep(draw.random() * 0.006)
             gateway.kill()
             stop.set()
+    await gateway.exit_code()
 
 
 def check(data_dir: Path, expected: Expected, report: Report) -> None:
