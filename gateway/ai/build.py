@@ -177,6 +177,10 @@ class GatewayBuilder:
         gateway.body = {name: value.value for name, value in config.body}
         return gateway
 
+    def provider_names(self) -> set[str]:
+        """Ids and aliases that any gateway built so far knows, in lower case."""
+        return {name for gateway, _ in self._made for provider in gateway.universe.providers for name in provider.names}
+
     def renew(self, account: Account) -> Callable[[], None]:
         """Builds everything anew for another version of the account, and gives what puts it into the gateways.
 

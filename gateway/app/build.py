@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.actions import ACTIONS
 from gateway.ai.build import AiParts, GatewayBuilder
 from gateway.app.catalogs import load_catalog
+from gateway.app.managed import check_managed_keys, check_managed_providers
 from gateway.app.masking import inline_secrets, managed_secrets
 from gateway.policy.action import CompileDeps
 from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
@@ -74,12 +75,16 @@ class SnapshotBuilder:
         catalog, problems = load_catalog(settings.ai, self._parts.clock)
         if catalog is None:
             return None, problems
+        managed = check_managed_keys(settings.ai, policy_context(ACTIONS).environment(Phase.REQUEST))
+        if managed.failed:
+            return None, [*problems, managed]
         draft = Draft(catalog, problems)
         self._forwarding = forward_parts(self._parts, settings)
         gateways = GatewayBuilder(self._gateway_parts(catalog), settings.ai, self._parts.account)
         for entry in settings.endpoints:
             self._endpoint(entry, settings, gateways, draft, addresses)
         draft.problems.append(_unreachable_phases(draft))
+        draft.problems.append(check_managed_providers(settings.ai, gateways.provider_names()))
         if draft.failed:
             return None, draft.problems
         self.catalog = catalog
