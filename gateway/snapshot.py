@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.observability.tally import EndpointTally
+from gateway.policy.atlas import NO_ATLAS, Atlas
 
 if TYPE_CHECKING:
     from gateway.ai.gateway import AiGateway
@@ -90,6 +91,8 @@ class Snapshot:
     routes: Mapping[str, Mapping[str, Endpoint]]
     #: problems of severity warning, as text, for /readyz and logs
     warnings: tuple[str, ...] = ()
+    #: what is known about IP addresses
+    atlas: Atlas = NO_ATLAS
 
 
 class SnapshotRef:

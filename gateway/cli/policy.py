@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.actions import ACTIONS
 from gateway.ai.catalog import load_shipped
+from gateway.policy.atlas import open_atlas
 from gateway.policy.json_schema import policy_json_schema
 from gateway.policy.load import PolicyContext, load_policy, policy_context
 from gateway.policy.options import PolicyOptions
@@ -21,9 +22,8 @@ from gateway.settings.model import Settings
 
 def check_files(files: Sequence[str], *, config: str | None = None) -> int:
     """Prints every problem of every file; 0 if none is an error, 1 if one is, 2 if ``config`` cannot be used."""
-    settings, problems = load_settings({"config": config}, read_environment())
+    settings = _settings(config)
     if settings is None:
-        print(problems, file=sys.stderr)
         return 2
     context = policy_context(ACTIONS, options_of(settings))
     results = [check_file(name, context) for name in files]
@@ -53,9 +53,8 @@ def explain_file(name: str, *, request: str, case: str = "", as_json: bool = Fal
     from gateway.policy_tools.explain import Question, explain
     from gateway.policy_tools.render import render
 
-    settings, problems = load_settings({"config": config}, read_environment())
+    settings = _settings(config)
     if settings is None:
-        print(problems, file=sys.stderr)
         return 2
     problems = Problems("<stdin>" if request == "-" else request)
     file = read_request(sys.stdin.buffer.read() if request == "-" else Path(request).read_bytes(), problems)
@@ -81,9 +80,8 @@ def run_cases(files: Sequence[str], *, only: str = "", config: str | None = None
     """Runs the cases beside each policy; 0 if all pass, 1 if one does not, 2 if ``config`` cannot be used."""
     from gateway.policy_tools.cases import run_file
 
-    settings, problems = load_settings({"config": config}, read_environment())
+    settings = _settings(config)
     if settings is None:
-        print(problems, file=sys.stderr)
         return 2
     options = options_of(settings)
     results = [run_file(name, options, settings, only=only) for name in files]
@@ -106,14 +104,24 @@ def print_schema() -> int:
     return 0
 
 
+def _settings(config: str | None) -> Settings | None:
+    """The settings, databases included; None, with the reasons printed, if they cannot be used."""
+    settings, problems = load_settings({"config": config}, read_environment())
+    if settings is not None:
+        problems = open_atlas(settings.geoip)[1]
+    if problems.failed:
+        print(problems, file=sys.stderr)
+        return None
+    return settings
+
+
 def options_of(settings: Settings) -> PolicyOptions:
     """The settings that loading a policy depends on (TP-25), for an endpoint with the built-in handler."""
     policy = settings.policy
-    databases = {"geo": settings.geoip.city_db, "asn": settings.geoip.asn_db, "feed": settings.ip_categories}
     return PolicyOptions(
         require_termination=policy.require_termination,
         unavailable_absent=policy.unavailable_variables == "absent",
-        available=frozenset(name for name, path in databases.items() if path is not None),
+        available=open_atlas(settings.geoip)[0].available,
         ip_policies=frozenset(policy.id for policy in settings.ip_policies),
         rate_limit_min_window_s=policy.rate_limit_min_window_s,
         jwt_require_exp=policy.jwt_require_exp,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.cel.env import BOOL, DYN, INT, STRING, TIMESTAMP, CelType, nullable, object_of
 from gateway.cel.values import Timestamp
+from gateway.policy.atlas import Atlas, AutonomousSystem, Geo, Location
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -19,16 +21,33 @@ def timestamp_of(unix_s: float) -> Timestamp:
 
 
 class Address(str):
-    """An IP address. Its members need databases that this gateway does not read yet, so they are absent (TP-130)."""
+    """An IP address with what the atlas of the snapshot knows about it; absent where that lacks a database (TP-130)."""
 
-    __slots__ = ()
+    __slots__ = ("exchange",)
     __cel__: ClassVar[Mapping[str, CelType]] = dict.fromkeys(
         ("geo", "as", "categories", "is_on_blocklist", "is_tor_node"), DYN
     )
+    exchange: Exchange
 
-    def __getattr__(self, name: str) -> None:
+    @classmethod
+    def of(cls, exchange: Exchange, text: str) -> Address:
+        """An address of the exchange's connection."""
+        self = cls(text)
+        self.exchange = exchange
+        return self
+
+    @property
+    def geo(self) -> Geo | None:
+        atlas: Atlas = self.exchange.snapshot.atlas
+        return atlas.geo(str(self))
+
+    def __getattr__(self, name: str) -> AutonomousSystem | None:
+        if name == "as":  # reserved in Python, not in expressions
+            atlas: Atlas = self.exchange.snapshot.atlas
+            return atlas.system(str(self))
         if name not in self.__cel__:
             raise AttributeError(name)
+        return None
 
 
 class ConnectionTimes:
@@ -76,12 +95,16 @@ class ConnectionView:
         "tls": object_of(TlsView), "geo": DYN, "k8s": DYN,
     }  # fmt: skip
     #: absent where it may be mentioned at all (TP-130)
-    geo = None
     k8s = None
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.client_ip = Address(exchange.conn.client_ip)
+        self.client_ip = Address.of(exchange, exchange.conn.client_ip)
+
+    @property
+    def geo(self) -> Location | None:
+        geo = self.client_ip.geo
+        return geo.location if geo is not None else None
 
     @property
     def client_port(self) -> int:
@@ -89,7 +112,7 @@ class ConnectionView:
 
     @property
     def server_ip(self) -> Address:
-        return Address(self.exchange.conn.server_ip)
+        return Address.of(self.exchange, self.exchange.conn.server_ip)
 
     @property
     def server_port(self) -> int:
@@ -115,6 +138,20 @@ class ConnectionView:
     @property
     def tls(self) -> TlsView:
         return TlsView(self.exchange.conn.tls)
+
+
+@cache
+def connection_type(available: frozenset[str]) -> CelType:
+    """The type of ``conn`` in an installation that has these databases: their members have types, all others none."""
+    about: dict[str, CelType] = dict(Address.__cel__)
+    members = dict(ConnectionView.__cel__)
+    if "geo" in available:
+        about["geo"], members["geo"] = object_of(Geo), object_of(Location)
+    if "asn" in available:
+        about["as"] = object_of(AutonomousSystem)
+    address = object_of(type("Address", (Address,), {"__slots__": (), "__cel__": about}))
+    members["client_ip"] = members["server_ip"] = address
+    return object_of(type("ConnectionView", (ConnectionView,), {"__slots__": (), "__cel__": members}))
 
 
 class EndpointView:

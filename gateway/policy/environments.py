@@ -28,7 +28,7 @@ from gateway.cel.env import (
 )
 from gateway.headers import ValueList
 from gateway.policy.action import ActionTable
-from gateway.policy.connection_views import ConnectionView, EndpointView, TimeView
+from gateway.policy.connection_views import EndpointView, TimeView, connection_type
 from gateway.policy.cookies import Cookie
 from gateway.policy.http_views import RequestView, ResponseView
 from gateway.policy.model import Phase
@@ -38,9 +38,9 @@ from gateway.policy.variables import Scope, StreamMessage
 _GROUPS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "geo": (
         ("conn.geo", "conn.client_ip.geo", "conn.server_ip.geo"),
-        "needs a GeoIP city database, which this version does not read",
+        "needs a city database: set geoip.city_db",
     ),
-    "asn": (("conn.client_ip.as", "conn.server_ip.as"), "needs a GeoIP ASN database, which this version does not read"),
+    "asn": (("conn.client_ip.as", "conn.server_ip.as"), "needs a database of autonomous systems: set geoip.asn_db"),
     "feed": (
         tuple(
             f"conn.{side}_ip.{member}"
@@ -53,9 +53,9 @@ _GROUPS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "ja4": (("conn.tls.ja4_fingerprint",), "needs the raw ClientHello, which the TLS library does not show"),
     "k8s": (("conn.k8s",), "exists only with a Kubernetes binding"),
 }
-#: groups that this version can provide at all: it reads no GeoIP databases and no lists of addresses, and a rule
-#: that asks for them must not load just because a path to one is configured (TP-130)
-PROVIDED = frozenset(("tls",))
+#: groups that this version can provide at all: it reads no lists of categories, and a rule that asks for one must not
+#: load just because a path to one is configured (TP-130)
+PROVIDED = frozenset(("tls", "geo", "asn"))
 _EXCHANGE_FREE = frozenset((Phase.TCP,))
 _ANSWERED = frozenset((Phase.RESPONSE, Phase.STREAM))
 
@@ -71,7 +71,7 @@ def environment_for(
 ) -> Environment:
     """The names of a phase. ``absent``: what is unavailable loads and is absent (``policy.unavailable_variables``)."""
     variables: dict[str, CelType] = {
-        "conn": object_of(ConnectionView),
+        "conn": connection_type(available & PROVIDED),
         "endpoint": object_of(EndpointView),
         "time": object_of(TimeView),
         "vars": map_of(DYN),

@@ -25,6 +25,7 @@ from gateway.exchange import Connection, Exchange
 from gateway.headers import HeaderMap
 from gateway.limiter.buckets import LimiterTable
 from gateway.policy.action import CloseConnection, CompileDeps
+from gateway.policy.atlas import open_atlas
 from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
 from gateway.policy.engine import run_phase
 from gateway.policy.load import PolicyContext, policy_context
@@ -136,7 +137,9 @@ class OfflineGateway:
         parts.random.seed(file.seed)
         settings = replace(parts.settings, ai=replace(parts.settings.ai, random_seed=file.seed))
         endpoint = self._endpoint(parts, settings, wrap, limiters or LimiterTable())
-        snapshot = Snapshot(1, settings, self.secrets, {endpoint.id: endpoint}, {_LISTENER: {"*": endpoint}})
+        routes = {_LISTENER: {"*": endpoint}}
+        atlas, _ = open_atlas(settings.geoip)
+        snapshot = Snapshot(1, settings, self.secrets, {endpoint.id: endpoint}, routes, atlas=atlas)
         self._served = Served()
         numbers = itertools.count(1)
         self._snapshot = snapshot

@@ -110,7 +110,9 @@ class Recorder:
     def _phase(self, compiled: CompiledPhase, rules: tuple[Rule, ...]) -> CompiledPhase:
         pairs = zip(compiled.rules, rules, strict=True)
         wrapped = tuple(self._rule(compiled.phase, index, *pair) for index, pair in enumerate(pairs))
-        return CompiledPhase(compiled.phase, wrapped, compiled.now)
+        phase = CompiledPhase(compiled.phase, wrapped, compiled.now)
+        phase.index = None  # rules that cannot match are asked, too: their conditions are to be shown
+        return phase
 
     def _rule(self, phase: Phase, index: int, compiled: CompiledRule, rule: Rule) -> CompiledRule:
         actions = tuple(

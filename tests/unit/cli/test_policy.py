@@ -11,6 +11,7 @@ from gateway.cli.policy import options_of
 from gateway.settings.environment import Environment
 from gateway.settings.load import load_settings
 from gateway.settings.model import Settings
+from tests.unit.policy.mmdb import write_database
 
 GOOD = "on_http_request:\n  - actions:\n      - type: deny\n"
 BAD = "on_http_request:\n  - actions:\n      - type: denny\n"
@@ -51,9 +52,21 @@ def test_settings_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "No such file" in output.err
 
 
+def test_databases_of_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """TP-130: what needs one loads if the settings name one, and only one that can be used."""
+    rule = "{expressions: [conn.client_ip.as.number == 1], type: deny}"
+    policy = _write(tmp_path, "p.yaml", f"on_http_request: [{rule}]")
+    write_database(tmp_path / "asn", "GeoLite2-ASN", {})
+    assert main(["policy", "check", policy]) == 1
+    assert "needs a database of autonomous systems: set geoip.asn_db" in capsys.readouterr().out
+    assert main(["policy", "check", policy, "--config", _write(tmp_path, "c.yaml", "geoip: {asn_db: asn}")]) == 0
+    assert main(["policy", "check", policy, "--config", _write(tmp_path, "d.yaml", "geoip: {city_db: asn}")]) == 2
+    assert "geoip.city_db: " in capsys.readouterr().err
+
+
 def test_options_of_settings(tmp_path: Path) -> None:
     """TP-25: every setting that loading depends on arrives."""
-    (tmp_path / "db").write_text("")
+    write_database(tmp_path / "db", "GeoLite2-City", {})
     config = _write(
         tmp_path, "c.yaml",
         "policy: {require_termination: true, unavailable_variables: absent, rate_limit_min_window: 2s,\n"
@@ -69,7 +82,7 @@ def test_options_of_settings(tmp_path: Path) -> None:
         5,
         6,
     )
-    assert options.available == {"geo", "feed"}
+    assert options.available == {"geo"}
     assert options.ip_policies == {"ipp_1"}
     assert options.http_request_allow_external == ("h",)
     assert options_of(Settings()).available == frozenset()

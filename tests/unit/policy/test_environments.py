@@ -62,12 +62,33 @@ def test_phases(expression: str, where: str) -> None:
     ],
 )  # fmt: skip
 def test_what_this_gateway_cannot_provide(expression: str) -> None:
-    """TP-130: a load error, unless the installation wants it to be absent; configuring a database does not help yet."""
+    """TP-130: a load error, unless the installation wants it to be absent."""
     with pytest.raises(CelTypeError, match="variable not available: conn"):
         compile_expression(expression, environment_for(Phase.REQUEST, TABLE))
     assert loads(expression, Phase.REQUEST, absent=True)
-    databases = frozenset(("geo", "asn", "feed"))
-    assert not loads(expression, Phase.REQUEST, available=databases)
+
+
+@pytest.mark.parametrize(
+    ("expression", "group"),
+    [
+        ("conn.geo.country_code == 'DE'", "geo"),
+        ("conn.client_ip.geo.location.timezone in ['Europe/Berlin']", "geo"),
+        ("conn.server_ip.geo.registered_location.is_eu", "geo"),
+        ("conn.client_ip.as.number == 64500 && conn.server_ip.as.organization.contains('x')", "asn"),
+    ],
+)
+def test_what_a_database_provides(expression: str, group: str) -> None:
+    """TP-130; members have types then, so that a misspelt one is found."""
+    assert loads(expression, Phase.TCP, available=frozenset((group,)))
+    assert not loads(expression, Phase.TCP, available=frozenset(("geo", "asn", "feed", "tls")) - {group})
+    for wrong in (expression.replace("country_code", "county"), expression + " && conn.geo == 1 && conn.geo.cty == ''"):
+        assert wrong == expression or not loads(wrong, Phase.TCP, available=frozenset(("geo", "asn")))
+
+
+def test_categories_cannot_be_provided() -> None:
+    """TP-135: configuring them does not help yet."""
+    for name in ("categories", "is_on_blocklist", "is_tor_node"):
+        assert not loads(f"conn.client_ip.{name} == null", Phase.TCP, available=frozenset(("feed",)))
 
 
 def test_tls() -> None:
@@ -79,8 +100,5 @@ def test_tls() -> None:
 
 
 def test_reasons() -> None:
-    assert (
-        unavailable_variables(frozenset())["conn.geo"]
-        == "needs a GeoIP city database, which this version does not read"
-    )
+    assert unavailable_variables(frozenset())["conn.geo"] == "needs a city database: set geoip.city_db"
     assert "conn.tls" not in unavailable_variables(frozenset(("tls",)))

@@ -13,6 +13,7 @@ from gateway.clock import ManualClock
 from gateway.exchange import Connection, Exchange, ResponseHead
 from gateway.headers import HeaderMap
 from gateway.policy.action import ActionSpec, CompileDeps, Outcome, Refuse, Respond
+from gateway.policy.atlas import NO_ATLAS, Atlas
 from gateway.policy.compile import CompiledPhase, compile_policy
 from gateway.policy.engine import run_phase
 from gateway.policy.load import PolicyContext, load_policy, policy_context
@@ -59,6 +60,7 @@ class Settings:
 class Snapshot:
     secrets: Secrets
     settings: Settings
+    atlas: Atlas = NO_ATLAS
 
 
 @dataclass

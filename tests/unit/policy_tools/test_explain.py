@@ -143,6 +143,13 @@ def test_closed_connections() -> None:
     assert "closed without an answer by on_tcp_connect[0] no" in render(explained(policy, "{}"))
 
 
+def test_rules_that_cannot_match_are_shown_too() -> None:
+    """The engine does not even ask them, since a look at the headers is enough."""
+    rules = "".join(f"- expressions: [hasReqHeader('x-{number}')]\n  type: deny\n" for number in range(9))
+    shown = explained("on_http_request:\n" + rules, RIGHT)["rules"]
+    assert [rule["matched"] for rule in shown] == [False] * 9
+
+
 def test_tracing_changes_nothing() -> None:
     """Chance is drawn as without it: a part evaluated for the reader takes no number from the policy."""
     policy = """
