@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from gateway.control.upkeep import Upkeep
 from gateway.control.urls import base_url_fault
 from gateway.secrets.crypto import SealError
 from gateway.secrets.master_key import KeySource, MasterKeyError
+from gateway.secrets.sources import key_values
 from gateway.secrets.table import StoredSecrets
 from gateway.store.db import StoreMismatchError, StoreUnavailable
 from gateway.store.lock import DirectoryInUseError, DirectoryLock
@@ -70,6 +71,15 @@ class LiveSecrets:
         return False
 
 
+def stored_values(view: View) -> set[str]:
+    """Every secret of a view, for the log filter (P18)."""
+    values = {value.reveal() for value in view.provider_keys.values()}
+    for text in view.secrets.values():
+        values.add(text)
+        values.update(key_values(text).values())
+    return values
+
+
 class Management:
     """One control plane with its listener. Also its ``Surroundings`` and its ``Publisher``."""
 
@@ -79,6 +89,8 @@ class Management:
         self._catalog = catalog
         self._keys: GatewayKeys | None = None
         self._account = NO_ACCOUNT
+        self._published: View | None = None
+        self._mask: Callable[[Collection[str]], None] = lambda values: None
         self._process: Process | None = None
         self._lock: DirectoryLock | None = None
         self._plane: ControlPlane | None = None
@@ -94,8 +106,12 @@ class Management:
 
     # ---- life -----------------------------------------------------------------------------------------------------
 
-    async def open(self, parts: Parts) -> None:
-        """Opens or makes the installation; raises ManagementError, which says what to mend (CP-101, CP-105)."""
+    async def open(self, parts: Parts, mask: Callable[[Collection[str]], None] = lambda values: None) -> None:
+        """Opens or makes the installation; raises ManagementError, which says what to mend (CP-101, CP-105).
+
+        ``mask`` is told the values of the store before requests can meet them; it runs in a thread.
+        """
+        self._mask = mask
         self._keys = parts.keys
         try:
             token = await asyncio.to_thread(self._open)
@@ -113,6 +129,7 @@ class Management:
         parts.keys.last_used = plane.last_used
         parts.accounting.connect(usage=plane.usage, ledger=plane.ledger, last_used=plane.last_used)
         parts.account = self._account = account_of(plane.view)
+        await asyncio.to_thread(mask, stored_values(plane.view))
         self._take(plane.view)
         if token is not None and sys.stderr.isatty():
             where = self._settings.server.data_dir / TOKEN_FILE
@@ -176,6 +193,9 @@ class Management:
 
     async def publish(self, view: View) -> None:
         """Effective with the return: requests that start from now on see it (CP-66)."""
+        before = self._published
+        if before is None or view.secrets is not before.secrets or view.provider_keys is not before.provider_keys:
+            await asyncio.to_thread(self._mask, stored_values(view))
         self._take(view)
         account = account_of(view)
         if self._process is not None and account != self._account:
@@ -183,6 +203,7 @@ class Management:
         self._account = account
 
     def _take(self, view: View) -> None:
+        self._published = view
         self.secrets.current = view.secrets
         if self._keys is not None:
             self._keys.publish(view)

@@ -1,13 +1,15 @@
 """Keeps the log's last filter up to date with the secrets that are known (P18, AG-209).
 
-Three kinds: what the secret sources hold, what the environment held at start, and what stands in policies as plain
-text (``api_keys``) or in the configuration (``ai.managed_keys``).
+Four kinds: what the secret sources hold, what the environment held at start, what stands in policies as plain text
+(``api_keys``) or in the configuration (``ai.managed_keys``), and what the store holds (vaults, provider keys). Stored
+values are known to the filter before a request can meet them, and for a while after they were deleted or rotated.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.ai.action_config import AiGatewayConfig
 from gateway.observability.mask import Masker
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from gateway.secrets.sources import SecretTable
     from gateway.settings import Settings
 
+RETIRED_LIMIT: Final = 1_000
+
 
 class Masking:
     """Gives the sink a new masker whenever the set of secrets changes."""
@@ -27,11 +31,31 @@ class Masking:
         self._secrets = secrets
         self._environment = frozenset(settings.environment.secrets.values())
         self._configured: frozenset[str] = frozenset()
+        self._stored: frozenset[str] = frozenset()
+        #: deleted from the store, oldest first: requests that began before may still run
+        self._retired: dict[str, None] = {}
+        self._lock = threading.Lock()
         self.renew()
 
     def renew(self) -> None:
         """After the secret table changed."""
-        self._sink.masker = Masker(self._secrets.values() | self._environment | self._configured)
+        with self._lock:
+            known = self._environment | self._configured | self._stored | self._retired.keys()
+            self._sink.masker = Masker(self._secrets.values() | known)
+
+    def stored(self, values: Collection[str]) -> None:
+        """Everything that the store holds. Takes milliseconds for thousands of values: not for the event loop."""
+        present = frozenset(values)
+        if present == self._stored:
+            return
+        for value in self._stored - present:
+            self._retired[value] = None
+        for value in present:
+            self._retired.pop(value, None)
+        while len(self._retired) > RETIRED_LIMIT:
+            del self._retired[next(iter(self._retired))]
+        self._stored = present
+        self.renew()
 
     def configured(self, values: Collection[str]) -> None:
         """The secrets that stand in the configuration and its policies. Earlier ones stay: requests may still run."""

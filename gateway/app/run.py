@@ -116,7 +116,7 @@ async def serve_process(
             started=lambda process: started(process, management),
         )
         try:
-            await management.open(parts)
+            await management.open(parts, masking.stored)
             process = Process(parts, options)
             await management.start(process)
             tasks.start(management.run())

@@ -55,7 +55,7 @@ class ManagedGateway(RunningGateway):
                 started=lambda process: ready.set(),
             )
             try:
-                await self.management.open(self.parts)
+                await self.management.open(self.parts, masking.stored)
                 self.process = Process(self.parts, options)
                 await self.management.start(self.process)
                 tasks.start(self.management.run())

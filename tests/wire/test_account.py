@@ -92,3 +92,22 @@ async def test_changes_during_reloads_are_not_lost() -> None:
         assert made.result()["providerId"] == "mine"
         _, token = await gateway.key()
         assert (await gateway.chat(token, "mine:demo"))[0] != 422
+
+
+async def test_p18_stored_values_are_masked_from_the_answer_on() -> None:
+    """Provider keys, vault secrets and the parts of key-value secrets; also after they were deleted."""
+    async with shared() as (_, gateway):
+
+        def shown(text: str) -> bool:
+            return gateway.sink.masker.mask(text.encode()) == text.encode()
+
+        texts = ("sk-of-the-account", "vault-text-one", "pair-value-two")
+        assert all(map(shown, texts))
+        key = await gateway.made("/provider-keys", {"providerId": "openai", "name": "k", "value": texts[0]})
+        await gateway.made("/vaults", {"name": "v"})
+        for name, value in (("one", texts[1]), ("two", f'{{"a": "{texts[2]}"}}')):
+            await gateway.made("/vault_secrets", {"vault_name": "v", "name": name, "value": value})
+        assert not any(map(shown, texts))
+        assert (await gateway.call("DELETE", f"/provider-keys/{key['id']}"))[0] == 204
+        assert not any(map(shown, texts))
+        assert shown("something-else")
