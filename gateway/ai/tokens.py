@@ -103,12 +103,14 @@ def count_tokens(encoder: Encoder, texts: Iterable[str]) -> int:
 
 
 def _pieces(text: str) -> Iterable[str]:
-    """A long text in pieces that begin with a blank, if there is one near: so the sum is that of the whole."""
+    """A long text in pieces that begin with a blank or a line, if one is near: tokens begin there, too."""
     start, length = 0, len(text)
     while length - start > PIECE:
         end = start + PIECE
-        blank = max(text.rfind(" ", end - _LOOK_BACK, end), text.rfind("\n", end - _LOOK_BACK, end))
-        end = blank if blank > start else end
+        place = text.rfind(" ", end - _LOOK_BACK, end)
+        if place < 0:
+            place = text.rfind("\n", end - _LOOK_BACK, end) + 1
+        end = place if place > start else end
         yield text[start:end]
         start = end
     yield text[start:]
