@@ -10,7 +10,6 @@ import asyncio
 import gc
 import logging
 import signal
-import ssl
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from gateway.app.notify import Notifier
 from gateway.app.watch import watch_files
 from gateway.proxy.handler import Handler, HandlerParts
 from gateway.proxy.server import HttpListener, ListenerOptions, inherited_socket, open_socket, real_address
+from gateway.proxy.tls import listener_context
 from gateway.snapshot import Listener, Snapshot, SnapshotRef
 
 if TYPE_CHECKING:
@@ -268,10 +268,7 @@ class Process:
             fault=report_fault,
             max_connections=server.max_connections,
         )
-        tls = None
-        if endpoint.tls is not None:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            tls.load_cert_chain(endpoint.tls.cert_file, endpoint.tls.key_file)
+        tls = await asyncio.to_thread(listener_context, endpoint.tls) if endpoint.tls is not None else None
         listener = HttpListener(
             sock=self._socket(endpoint.listen),
             handler=Handler(parts),

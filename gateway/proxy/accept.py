@@ -17,6 +17,7 @@ from gateway.exchange import Connection, Exchange, RequestHead
 from gateway.headers import HeaderMap
 from gateway.policy.paths import normalise
 from gateway.proxy.payload import HEAD_LIMIT_BYTES
+from gateway.proxy.tls import tls_facts
 
 if TYPE_CHECKING:
     import asyncio
@@ -168,7 +169,7 @@ def connection_facts(transport: asyncio.BaseTransport, clock: Clock) -> Connecti
     local = transport.get_extra_info("sockname")
     client_ip, client_port = _endpoint_of(peer)
     server_ip, server_port = _endpoint_of(local)
-    return Connection(client_ip, client_port, server_ip, server_port, clock.now())
+    return Connection(client_ip, client_port, server_ip, server_port, clock.now(), tls_facts(transport))
 
 
 def _endpoint_of(name: object) -> tuple[str, int]:
