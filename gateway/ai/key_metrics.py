@@ -27,6 +27,9 @@ PASS_THROUGH_LIMIT: Final = 512
 KEY_WINDOW_LIMIT: Final = 8_192
 #: keys whose value is computed per request may be without number: beyond this many they share one entry per provider
 KEY_LIMIT: Final = 16_384
+#: (key, upstream model) states of 1.5 KiB each: names that clients make up have a state of their own up to a quarter
+#: of this many, models of the configuration up to all of it; beyond, a key has one state for all others
+STATE_LIMIT: Final = 16_384
 #: the name that stands for all others
 OTHERS: Final = "*"
 
@@ -190,12 +193,17 @@ class KeySeries:
         self.window = KeyWindow(registry, provider, key_id)
         self.states: dict[str, KeyState] = {}
 
-    def state(self, upstream_model: str) -> KeyState:
-        """The state at that model; names beyond the limit share one."""
+    def state(self, upstream_model: str, *, known: bool = True) -> KeyState:
+        """The state at that model; names beyond the limits share one. ``known`` False: a client made up the name."""
         state = self.states.get(upstream_model)
         if state is None:
-            name = upstream_model if len(self.states) < PASS_THROUGH_LIMIT else OTHERS
-            state = self.states.setdefault(name, KeyState(self._registry))
+            room = STATE_LIMIT if known else STATE_LIMIT // 4
+            own = len(self.states) < PASS_THROUGH_LIMIT and self._registry.states < room
+            name = upstream_model if own else OTHERS
+            state = self.states.get(name)
+            if state is None:
+                self._registry.states += 1
+                state = self.states[name] = KeyState(self._registry)
         return state
 
 
@@ -204,7 +212,7 @@ class MetricsRegistry:
 
     __slots__ = (
         "_keys", "_models", "_passed_through", "_reminders", "_sequence", "clock", "key_windows", "rate_limited",
-        "timeline", "unknown_quota", "unsettled",
+        "states", "timeline", "unknown_quota", "unsettled",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -216,6 +224,8 @@ class MetricsRegistry:
         self.unsettled: list[KeyState] = []
         #: keys that had a 429 in their window when they were last settled; ``alerts`` takes them out again
         self.rate_limited: set[KeyWindow] = set()
+        #: how many ``KeyState`` exist
+        self.states = 0
         #: how many ``KeyMetrics`` exist
         self.key_windows = 0
         self._models: dict[tuple[str, str], ModelSeries] = {}

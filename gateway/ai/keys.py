@@ -171,7 +171,7 @@ class Keyring:
         """
         key_id = stored_id or self.key_id(value.reveal())
         series = self._registry.key(candidate.provider.id, key_id, rotation)
-        state = series.state(candidate.upstream_model)
+        state = series.state(candidate.upstream_model, known=candidate.model is not None)
         key = ProviderKey(key_id, value, source, state=state, window=series.window, stored_id=stored_id)
         key.credentials[AUTHORIZATION] = UpstreamCredential(AUTHORIZATION, value, server_side=True)
         return key

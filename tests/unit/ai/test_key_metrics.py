@@ -158,6 +158,16 @@ class TestBounds:
         states = {id(key.state(f"m{number}")) for number in range(50)}
         assert len(states) == 11
 
+    def test_models_of_all_keys_together(self, stage, monkeypatch):
+        """Keys and names that both come from clients multiply: what clients make up leaves room for the rest."""
+        monkeypatch.setattr(key_metrics, "STATE_LIMIT", 40)
+        keys = [stage.registry.key("openrouter", f"kh_{number}") for number in range(5)]
+        made_up = {id(key.state(f"m{number}", known=False)) for key in keys for number in range(50)}
+        assert len(made_up) == 10 + 5  # the first key's own, and one for all others of each
+        known = {id(keys[0].state(f"gpt-{number}")) for number in range(100)}
+        assert len(known - made_up) == 25
+        assert stage.registry.states == 40
+
     def test_keys(self, stage, monkeypatch):
         monkeypatch.setattr(key_metrics, "KEY_LIMIT", 10)
         series = {id(stage.registry.key("openai", f"kh_{number}")) for number in range(50)}
