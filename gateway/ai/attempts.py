@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from gateway import errors
@@ -44,9 +45,18 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
     expect = Expectations(codec_for(surface), streaming=body.streams and surface.streams)
     if call.first_token_by - sent < limit_s:
         limit_s, expect.limits_first_event = call.first_token_by - sent, True
-    held = await gateway.transport.send(
-        candidate.provider.target.origin, head + body.data, expect, limit_s, call.left_s(sent)
-    )
+    origin, message, left_s = candidate.provider.target.origin, head + body.data, call.deadline - sent
+    held = gateway.transport.begin(origin, message, expect)
+    if held is not None:
+        waiter = held.outcome(limit_s, left_s)
+        if waiter is not None:
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                held.abandon()
+                raise
+    if held is None or (held.failure is not None and held.failure.stale):
+        held = await gateway.transport.send(origin, message, expect, limit_s, left_s, pooled=held is None)
     _note_answer(call, attempt, held, key)
     if held.failure is None:
         return Answer(call, attempt, held, Sent(credential, route.served, body.injects_usage))

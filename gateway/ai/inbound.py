@@ -68,14 +68,18 @@ _KINDS: dict[bytes, int] = {}
 #: raw content-type → media type; bounded
 _MEDIA_TYPES: dict[bytes, str] = {}
 _CACHE_LIMIT: Final = 2_048
+#: heads read last
+_HEADS: dict[tuple[bytes, int], InboundHead] = {}
+_HEADS_LIMIT: Final = 64
 
 
 class InboundHead:
-    """One parsed response head; ``gateway.upstream.codec.Head``."""
+    """One parsed response head; ``gateway.upstream.codec.Head``. Read-only: answers with the same head share one."""
 
     __slots__ = (
-        "_account", "_buffering", "_connection", "_encoding", "_kept", "_quota", "chunked", "content_encoding",
-        "content_length", "has_request_id", "has_x_request_id", "is_event_stream", "keep_alive", "media_type",
+        "_account", "_block", "_block_of", "_buffering", "_connection", "_encoding", "_kept", "_quota",
+        "_quota_headers", "chunked", "content_encoding", "content_length", "has_request_id", "has_x_request_id",
+        "is_event_stream", "keep_alive", "media_type",
     )  # fmt: skip
 
     def __init__(self, kept: list[bytes], quota: list[bytes], *, keep_alive: bool) -> None:
@@ -96,10 +100,19 @@ class InboundHead:
         self._encoding: tuple[bytes, ...] = ()
         self._buffering: tuple[bytes, ...] = ()
         self._connection: tuple[bytes, ...] = ()
+        # made when first asked for; the block for whom it was made
+        self._quota_headers: HeaderMap | None = None
+        self._block_of: tuple[Secret | None, bool, bool] | None = None
+        self._block = b""
 
     def quota_headers(self) -> HeaderMap:
-        """The rate limit headers of both families and ``retry-after`` (AG-130, AG-131), values as sent."""
-        return HeaderMap.from_raw((name, value) for name, _, value in map(_partition, self._quota))
+        """The rate limit headers of both families and ``retry-after`` (AG-130, AG-131), values as sent. Read-only."""
+        headers = self._quota_headers
+        if headers is None:
+            headers = self._quota_headers = HeaderMap.from_raw(
+                [(name, value) for name, _, value in map(_partition, self._quota)]
+            )
+        return headers
 
     def client_block(
         self, *, request_id: str, served: bytes = b"", attempts: int = 1, secret: Secret | None = None,
@@ -110,19 +123,27 @@ class InboundHead:
         ``served``: ``served_lines`` of the candidate, b"" where ``ai.response_headers`` is off. ``secret``: the key
         used; ``server_side``: it is the operator's. ``decoded``: the body goes on without its content coding.
         """
-        lines = self._lines(server_side=server_side, decoded=decoded)
+        made_for = self._block_of
+        if (
+            made_for is None
+            or made_for[0] is not secret
+            or made_for[1] is not server_side
+            or made_for[2] is not decoded
+        ):
+            lines = self._lines(server_side=server_side, decoded=decoded)
+            if self.is_event_stream:
+                lines.append(b"x-accel-buffering: no")
+            lines.append(b"x-gateway-request-id: ")
+            self._block = _scrubbed(b"\r\n".join(lines), secret)
+            self._block_of = (secret, server_side, decoded)
         identity = request_id.encode()
-        lines.append(b"x-gateway-request-id: " + identity)
-        if not self.has_x_request_id:
-            lines.append(b"x-request-id: " + identity)
-        if not self.has_request_id:
-            lines.append(b"request-id: " + identity)
-        if self.is_event_stream:
-            lines.append(b"x-accel-buffering: no")
-        if served:
-            lines.append(b"%b%d" % (served, attempts))
-        lines.append(b"")
-        return _scrubbed(b"\r\n".join(lines), secret)
+        if self.has_x_request_id:
+            ids = b"%b\r\nrequest-id: %b\r\n" % (identity, identity) if not self.has_request_id else identity + b"\r\n"
+        elif self.has_request_id:
+            ids = b"%b\r\nx-request-id: %b\r\n" % (identity, identity)
+        else:
+            ids = b"%b\r\nx-request-id: %b\r\nrequest-id: %b\r\n" % (identity, identity, identity)
+        return b"%b%b%b%d\r\n" % (self._block, ids, served, attempts) if served else self._block + ids
 
     def header_map(self, *, secret: Secret | None = None, server_side: bool = True, decoded: bool = False) -> HeaderMap:
         """The same without the gateway's own headers: for the action result and the response phase (AG-280)."""
@@ -197,7 +218,21 @@ class InboundHead:
 
 
 def parse_head(raw: bytes, minor: int = 1) -> InboundHead:
-    """Reads a head: status line and header lines, each with its CRLF; ``minor`` of HTTP/1.x. Raises BadResponse."""
+    """Reads a head: status line and header lines, each with its CRLF; ``minor`` of HTTP/1.x. Raises BadResponse.
+
+    Servers without request ids and quotas, such as those that people run themselves, repeat themselves for a second.
+    """
+    key = (raw, minor)
+    head = _HEADS.get(key)
+    if head is None:
+        head = _read_head(raw, minor)
+        if len(_HEADS) >= _HEADS_LIMIT:
+            del _HEADS[next(iter(_HEADS))]
+        _HEADS[key] = head
+    return head
+
+
+def _read_head(raw: bytes, minor: int) -> InboundHead:
     lines = raw.split(b"\r\n")
     if raw.translate(None, _PLAIN) != _LINE_ENDS[: 2 * len(lines) - 2] or lines.pop():
         raise BadResponse("too many header lines, or a control character in one")
@@ -228,9 +263,8 @@ def parse_head(raw: bytes, minor: int = 1) -> InboundHead:
 
 def served_lines(provider: str, model: str) -> bytes:
     """The constant start of AG-221's lines for one candidate; the number of attempts follows it."""
-    return (
-        f"x-gateway-provider: {_safe(provider)}\r\nx-gateway-model: {_safe(model)}\r\nx-gateway-attempts: "
-    ).encode()
+    text = f"x-gateway-provider: {_safe(provider)}\r\nx-gateway-model: {_safe(model)}\r\nx-gateway-attempts: "
+    return scrub(text).encode()
 
 
 def header_block(headers: HeaderMap) -> bytes:

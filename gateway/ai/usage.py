@@ -259,9 +259,12 @@ def _object(data: bytes) -> dict[str, Any] | None:
 
 def _count(members: Any, name: str) -> int:
     value = members.get(name) if isinstance(members, dict) else None
+    if type(value) is int:
+        return value if 0 <= value <= _MOST_TOKENS else 0
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else 0
+        return value if 0 <= value <= _MOST_TOKENS else 0
+    return 0
 
 
 def _text(value: Any) -> str:

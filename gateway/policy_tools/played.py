@@ -68,9 +68,14 @@ class PlayedTransport:
             self._answers = answers
             self._left = {index: answer.times for index, answer in enumerate(answers) if answer.times is not None}
 
+    def begin(self, origin: Origin, request: bytes, expect: Expectations) -> Held | None:
+        """See ``Transport``."""
+        return None
+
     async def send(
-        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float
-    ) -> Held:
+        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float, *,
+        pooled: bool = True,
+    ) -> Held:  # fmt: skip
         """See ``Transport``."""
         assert self.call is not None
         played = self._answer(self.call.exchange.attempts[-1])

@@ -7,7 +7,7 @@ or longer than ``HOLD_LIMIT_BYTES``; an error answer up to ``ERROR_LIMIT_BYTES``
 Invariants
     1. The outcome is set exactly once: the attempt is ``ready`` or has ``failed``.
     2. A failed or abandoned attempt has no connection any more.
-    3. One future and at most one timer per attempt.
+    3. One future per attempt, and a timer only for a limit below ``EXACT_BELOW_S``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.upstream import decoding, sse
+from gateway.upstream.deadlines import EXACT_BELOW_S, Deadlines
 from gateway.upstream.framing import Framing, Source
 
 if TYPE_CHECKING:
@@ -61,13 +62,17 @@ class Held:
     """The receiver of one answer before commit (``connection.Response``)."""
 
     __slots__ = (
-        "_decoder", "_expect", "_held", "_held_bytes", "_loop", "_pinged", "_step", "_timer", "_total_at", "_waiter",
-        "connection", "ended", "failure", "first_byte_at", "framing", "head", "ready", "status",
+        "_deadlines", "_decoder", "_expect", "_held", "_held_bytes", "_loop", "_pinged", "_step", "_timer", "_total_at",
+        "_waiter", "connection", "ended", "failure", "first_byte_at", "framing", "head", "ready", "status",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, expect: Expectations) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, expect: Expectations, deadlines: Deadlines | None = None
+    ) -> None:
         self._loop = loop
         self._expect = expect
+        #: for long limits; None: a timer for each
+        self._deadlines = deadlines
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._total_at = 0.0
@@ -91,17 +96,27 @@ class Held:
 
     async def wait(self, attempt_s: float, total_s: float) -> None:
         """Until ready or failed. ``attempt_s``, ``total_s``: seconds left for this attempt and for the client call."""
+        waiter = self.outcome(attempt_s, total_s)
+        if waiter is not None:
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.abandon()
+                raise
+
+    def outcome(self, attempt_s: float, total_s: float) -> asyncio.Future[None] | None:
+        """The same without a coroutine: what to await, None if it is there; who is cancelled meanwhile abandons this."""
         if self.ready or self.failure is not None:
-            return
+            return None
         now = self._loop.time()
         self._total_at = now + total_s
-        self._timer = self._loop.call_later(max(0.0, min(attempt_s, total_s)), self._expire)
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self._disarm()
+        limit_s = attempt_s if attempt_s < total_s else total_s
+        if self._deadlines is not None and limit_s >= EXACT_BELOW_S:
+            self._deadlines.watch(self, now + limit_s)
+        else:
+            self._timer = self._loop.call_later(max(0.0, limit_s), self._expire)
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
 
     def take_held(self) -> bytes:
         """What is held so far, decoded; the caller owns it from now on."""
@@ -281,10 +296,19 @@ class Held:
 
     def _wake(self) -> None:
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is not None:
+            self._waiter = None
+            self._disarm()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def overdue(self) -> None:
+        """``deadlines.Waiter``."""
+        self._expire()
 
     def _disarm(self) -> None:
+        if self._deadlines is not None:
+            self._deadlines.forget(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -126,9 +126,14 @@ class SessionTransport:
         self._parse_head = parse_head
         self._proxy_for = proxy_for
 
+    def begin(self, origin: Origin, request: bytes, expect: Expectations) -> Held | None:
+        """See ``transport.Transport``."""
+        return None
+
     async def send(
-        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float
-    ) -> Held:
+        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float, *,
+        pooled: bool = True,
+    ) -> Held:  # fmt: skip
         """See ``transport.Transport``."""
         held = Held(asyncio.get_running_loop(), expect)
         head, _, body = request.partition(b"\r\n\r\n")
@@ -153,11 +158,7 @@ class SessionTransport:
                 allow_redirects=False,
             ),
         )
-        try:
-            await held.wait(max(0.0, attempt_s), max(0.0, total_s))
-        except asyncio.CancelledError:
-            held.abandon()
-            raise
+        await held.wait(max(0.0, attempt_s), max(0.0, total_s))
         return held
 
 
@@ -169,12 +170,17 @@ class RoutedTransport:
         self._proxied = proxied
         self._proxy_for = proxy_for
 
+    def begin(self, origin: Origin, request: bytes, expect: Expectations) -> Held | None:
+        """See ``transport.Transport``."""
+        return self._direct.begin(origin, request, expect) if self._proxy_for(origin) is None else None
+
     async def send(
-        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float
-    ) -> Held:
+        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float, *,
+        pooled: bool = True,
+    ) -> Held:  # fmt: skip
         """See ``transport.Transport``."""
         way = self._direct if self._proxy_for(origin) is None else self._proxied
-        return await way.send(origin, request, expect, attempt_s, total_s)
+        return await way.send(origin, request, expect, attempt_s, total_s, pooled=pooled)
 
 
 def build_session(tls: Any, connect_timeout_s: float) -> aiohttp.ClientSession:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol
 
 from gateway.upstream.attempt import Expectations, Failure, Held
-from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import ConnectFailed, Pool
 
@@ -14,12 +14,18 @@ from gateway.upstream.pool import ConnectFailed, Pool
 class Transport(Protocol):
     """Something that can make one attempt."""
 
+    def begin(self, origin: Origin, request: bytes, expect: Expectations) -> Held | None:
+        """Sends ``request`` (head and body) at once, if there is a connection for it; else None, and ``send`` does."""
+        ...
+
     async def send(
-        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float
-    ) -> Held:
-        """The answer to ``request`` (head and body as bytes): ``ready``, or with a ``failure``; never raises for I/O.
+        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float, *,
+        pooled: bool = True,
+    ) -> Held:  # fmt: skip
+        """The answer to ``request``: ``ready``, or with a ``failure``; never raises for I/O.
 
         ``attempt_s``: limit of this attempt; ``total_s``: what is left of the client call. Both in seconds.
+        ``pooled`` False: on a new connection.
         """
         ...
 
@@ -30,19 +36,30 @@ class PoolTransport:
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
         self._loop = loop
+        self._deadlines = Deadlines(loop)
+
+    def begin(self, origin: Origin, request: bytes, expect: Expectations) -> Held | None:
+        """See ``Transport``."""
+        connection = self._pool.take(origin)
+        if connection is None:
+            return None
+        held = Held(self._loop, expect, self._deadlines)
+        held.connection = connection
+        connection.start(held, request)
+        return held
 
     async def send(
-        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float
-    ) -> Held:
+        self, origin: Origin, request: bytes, expect: Expectations, attempt_s: float, total_s: float, *,
+        pooled: bool = True,
+    ) -> Held:  # fmt: skip
         """See ``Transport``. A pooled connection that turns out closed is replaced once (AG-157)."""
-        held = Held(self._loop, expect)
-        connection = self._pool.take(origin)
-        if connection is not None:
-            await _exchange(held, connection, request, attempt_s, total_s)
+        held = self.begin(origin, request, expect) if pooled else None
+        if held is not None:
+            await held.wait(attempt_s, total_s)
             failure = held.failure
             if failure is None or not failure.stale:
                 return held
-            held = Held(self._loop, expect)
+        held = Held(self._loop, expect, self._deadlines)
         began = self._loop.time()
         try:
             connection = await self._pool.dial(origin, min(attempt_s, total_s))
@@ -53,17 +70,7 @@ class PoolTransport:
             held.failure = Failure("timeout", "no connection in time")
             return held
         spent = self._loop.time() - began
-        await _exchange(held, connection, request, attempt_s - spent, total_s - spent)
+        held.connection = connection
+        connection.start(held, request)
+        await held.wait(attempt_s - spent, total_s - spent)
         return held
-
-
-async def _exchange(
-    held: Held, connection: UpstreamConnection, request: bytes, attempt_s: float, total_s: float
-) -> None:
-    held.connection = connection
-    connection.start(held, request)
-    try:
-        await held.wait(attempt_s, total_s)
-    except asyncio.CancelledError:
-        held.abandon()
-        raise
