@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway import errors
 from gateway.ai.expectation import Expectations
-from gateway.ai.usage_notes import cost_of, notes_of, spent
+from gateway.ai.usage_notes import AttemptNote, cost_of, notes_of, spent
 from gateway.auth.budgets import ACCOUNT, Exhausted
 from gateway.errors import GatewayError, failure
 
@@ -74,6 +74,7 @@ class Accounting:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._now = clock.now
         self._usage: UsageQueue | None = None
         self._ledger: Ledger | None = None
         self._last_used: LastUsed | None = None
@@ -100,7 +101,7 @@ class Accounting:
         if surface is None or not surface.counts_usage:
             return None
         ledger = self._ledger
-        if ledger is None or not ledger.covers(call.gateway_key_id or ACCOUNT):
+        if ledger is None or not ledger.has_budgets or not ledger.covers(call.gateway_key_id or ACCOUNT):
             call.exchange.settlers.append(self.settle)
             return None
         charge = Charge(self)
@@ -161,7 +162,9 @@ class Accounting:
         """A request that no budget covered when it began. One that was made meanwhile counts it all the same."""
         self._note(exchange)
         ledger = self._ledger
-        if ledger is not None and ledger.covers(exchange.ai.gateway_key_id or ACCOUNT):
+        if ledger is None or not ledger.has_budgets:
+            return
+        if ledger.covers(exchange.ai.gateway_key_id or ACCOUNT):
             self._book(ledger, exchange.ai, ledger.hold(exchange.ai.gateway_key_id or ACCOUNT))
 
     def settle_charge(self, exchange: Exchange, reservation: Reservation | None) -> None:
@@ -179,17 +182,25 @@ class Accounting:
                     self._call_waiting(ledger, counter.budget.id)
 
     def _note(self, exchange: Exchange) -> None:
-        attempts = exchange.attempts
-        usage = self._usage
+        attempts, usage = exchange.attempts, self._usage
         if not attempts or usage is None:
             return
-        clock, last_used = self._clock, self._last_used
-        now_ms = int(clock.now() * 1_000)
-        for note in notes_of(exchange, exchange.ai, clock.monotonic(), now_ms):
+        now_ms = int(self._now() * 1_000)
+        attempt = attempts[0]
+        if len(attempts) == 1:  # nearly always
+            if attempt.sent:
+                usage.put(AttemptNote(exchange, attempt, 1, now_ms, True))
+                if attempt.key.stored_id:
+                    self._touch(attempt.key.stored_id, now_ms)
+            return
+        for note in notes_of(exchange, self._clock.monotonic(), now_ms):
             usage.put(note)
-            stored_id = note.key.stored_id
-            if stored_id and last_used is not None:
-                last_used.touch(stored_id, now_ms)
+            self._touch(note.attempt.key.stored_id, now_ms)
+
+    def _touch(self, stored_id: str, now_ms: int) -> None:
+        """CP-67."""
+        if stored_id and self._last_used is not None:
+            self._last_used.touch(stored_id, now_ms)
 
     def _book(self, ledger: Ledger, call: AiCall, reservation: Reservation) -> None:
         """Only the attempt that gave an answer costs anything (AG-240)."""

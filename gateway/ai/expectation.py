@@ -18,9 +18,6 @@ from gateway.ai.surfaces import EMBEDDINGS
 from gateway.auth.budgets import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from decimal import Decimal
-
     from gateway.ai.call import AiCall
     from gateway.ai.entities import Candidate
     from gateway.ai.usage import Usage
@@ -34,8 +31,9 @@ _CHOICES_MAXIMUM: Final = 128
 #: what is left of a maximum after each request that stays below it
 _KEPT: Final = 0.98
 _WEIGHT: Final = 0.1
-_UNITS_PER_USD: Final = 100_000
-_TOKENS_PER_PRICE: Final = 1_000_000
+#: prices are USD per million tokens, units are 0.00001 USD
+_UNITS_PER_PRICE: Final = 0.1
+_ROUNDING: Final = 1e-12
 
 
 class Habit:
@@ -137,15 +135,11 @@ def _count(value: Any) -> int | None:
 
 
 def _price(tokens: _Tokens, candidate: Candidate) -> int:
-    """Units of 0.00001 USD, rounded up; input at its dearest price."""
+    """Units of 0.00001 USD, rounded up; input at its dearest price. In floats: a bound need not be exact."""
     pricing = candidate.element.pricing
     if pricing is None:
         return 0
-    exact = pricing.exact
-    dearest = _highest(exact.get(name) for name in ("input", "input_cache_write", "input_cache_read"))
-    output = exact.get("output") or 0
-    return math.ceil((tokens.input * dearest + tokens.output * output) * _UNITS_PER_USD / _TOKENS_PER_PRICE)
-
-
-def _highest(prices: Iterable[Decimal | None]) -> Decimal | int:
-    return max((price for price in prices if price is not None), default=0)
+    text = pricing.text
+    given = max(text.input or 0.0, text.input_cache_write or 0.0, text.input_cache_read or 0.0)
+    units = (tokens.input * given + tokens.output * (text.output or 0.0)) * _UNITS_PER_PRICE
+    return math.ceil(units * (1 + _ROUNDING))

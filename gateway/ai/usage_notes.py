@@ -31,33 +31,34 @@ _OURS: Final = frozenset((KeySource.MANAGED, KeySource.NONE))
 
 
 class AttemptNote:
-    """One attempt. ``usage`` is None where nothing was generated: that costs nothing (AG-240)."""
+    """One attempt of a request that is over."""
 
     __slots__ = (
-        "access_key_id", "candidate", "event_time_ms", "final", "gone", "key", "kind", "number", "request_id", "status",
-        "streaming", "usage",
+        "access_key_id", "attempt", "event_time_ms", "final", "gone", "number", "request_id", "streaming",
     )  # fmt: skip
 
-    def __init__(
-        self, exchange: Exchange, call: AiCall, attempt: Attempt, number: int, usage: Usage | None, *, final: bool
-    ) -> None:
+    def __init__(self, exchange: Exchange, attempt: Attempt, number: int, now_ms: int, final: bool) -> None:
+        call: AiCall = exchange.ai
+        self.attempt = attempt
         self.request_id = exchange.id
-        self.access_key_id = call.gateway_key_id or ""
-        self.candidate: Candidate = attempt.candidate
-        self.key: ProviderKey = attempt.key
+        self.access_key_id = call.gateway_key_id
         self.number = number
         self.final = final
-        self.status = attempt.status
-        self.kind = attempt.kind
-        self.usage = usage
+        self.event_time_ms = now_ms
         #: it was under way when its request ended
         self.gone = final and (exchange.client_gone or not attempt.completed)
-        self.streaming = exchange.streaming or (call.request is not None and call.request.stream)
-        self.event_time_ms = 0
+        self.streaming = exchange.streaming or call.request.stream  # type: ignore[union-attr] # it was sent
+        # nobody looks at these any more, and a queue of them would weigh much (invariant 3)
+        attempt.head = None
+        attempt.body = b""
 
     def event(self) -> UsageEvent:
-        """What the store keeps."""
-        candidate, key, usage = self.candidate, self.key, self.usage
+        """What the store keeps. Without usage nothing was generated: that costs nothing (AG-240)."""
+        attempt = self.attempt
+        candidate: Candidate = attempt.candidate
+        key: ProviderKey = attempt.key
+        usage = spent(attempt)
+        generated = usage is not None
         provider, element = candidate.provider, candidate.element
         status, timed_out = self._status()
         pricing = element.pricing
@@ -68,7 +69,7 @@ class AttemptNote:
         return UsageEvent(
             self.event_time_ms,
             self.request_id,
-            self.access_key_id,
+            self.access_key_id or "",
             provider.id,
             provider.display_name or provider.id,
             candidate.name,
@@ -77,7 +78,7 @@ class AttemptNote:
             self.final,
             status,
             timed_out,
-            bool(timed_out or self.kind or not 0 < status < 400),
+            bool(timed_out or attempt.kind or not 0 < status < 400),
             self.streaming,
             "ngrok" if key.source in _OURS else "user",
             usage.stop_reason,
@@ -88,30 +89,29 @@ class AttemptNote:
             cost,
             key.stored_id if stored else None,
             redact(key.value.reveal()) if stored else None,
-            self.usage is not None and not usage.reported,
+            generated and not usage.reported,
             "" if pricing is None or not cost else price_version(pricing.exact),
         )
 
     def _status(self) -> tuple[int, bool]:
         """(status, timed out?) of AG-286."""
-        kind = self.kind
+        kind, status = self.attempt.kind, self.attempt.status
         if kind == "timeout":
-            return self.status or TIMED_OUT, True
+            return status or TIMED_OUT, True
         if kind == "connection":
             return 0, False
         if self.gone and not kind:
             return CLIENT_GONE, False
-        return self.status, False
+        return status, False
 
 
-def notes_of(exchange: Exchange, call: AiCall, now_s: float, now_ms: int) -> Iterator[AttemptNote]:
+def notes_of(exchange: Exchange, now_s: float, now_ms: int) -> Iterator[AttemptNote]:
     """The notes of a request that is over. ``now_s`` is monotonic, ``now_ms`` the same moment in Unix milliseconds."""
     sent = [attempt for attempt in exchange.attempts if attempt.sent]
     last = len(sent)
     for number, attempt in enumerate(sent, 1):
-        note = AttemptNote(exchange, call, attempt, number, spent(attempt), final=number == last)
-        note.event_time_ms = now_ms - int((now_s - attempt.completed) * 1_000) if attempt.completed else now_ms
-        yield note
+        ended_ms = now_ms - int((now_s - attempt.completed) * 1_000) if attempt.completed else now_ms
+        yield AttemptNote(exchange, attempt, number, ended_ms, number == last)
 
 
 def spent(attempt: Attempt) -> Usage | None:

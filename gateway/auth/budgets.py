@@ -199,13 +199,15 @@ class Exhausted:
 class Ledger:
     """All budgets. ``now`` is Unix seconds; ``on_alert`` must not block."""
 
-    __slots__ = ("_by_id", "_by_key", "_now", "_on_alert")
+    __slots__ = ("_by_id", "_by_key", "_now", "_on_alert", "has_budgets")
 
     def __init__(self, now: Callable[[], float], on_alert: Callable[[Alert], None] = lambda alert: None) -> None:
         self._now = now
         self._on_alert = on_alert
         self._by_id: dict[str, Counter] = {}
         self._by_key: dict[str, tuple[Counter, ...]] = {}
+        #: at least one; asked for every request
+        self.has_budgets = False
 
     def put(self, budget: Budget, counts: Counts) -> None:
         """Adds a budget; or changes one: open reservations stay, and counters stay unless the period changed."""
@@ -226,7 +228,7 @@ class Ledger:
 
     def covers(self, key_id: str) -> bool:
         """Whether any budget counts the requests of a gateway key ('' for none)."""
-        return bool(self._by_id) and bool(self._by_key.get(key_id) or self._by_key.get(ACCOUNT))
+        return bool(self._by_key.get(key_id) or self._by_key.get(ACCOUNT))
 
     def reserve(self, key_id: str, *, usd: int = 0, tokens: int = 0) -> Reservation | Exhausted:
         """Admits a request of a gateway key ('' for none), or names the budget that does not."""
@@ -330,6 +332,7 @@ class Ledger:
             if key_id != ACCOUNT:
                 by_key[key_id] = (*by_key.get(key_id, everyone), counter)
         self._by_key = by_key
+        self.has_budgets = bool(self._by_id)
 
 
 def _reached(percent: int) -> int:

@@ -34,17 +34,9 @@ def attempt(status=200, kind="", usage=None, source=KeySource.POLICY, stored_id=
     return made
 
 
-def exchange(*attempts, gone=False, streaming=False, sent_bytes=300):
-    return SimpleNamespace(
-        id="req_1", attempts=list(attempts), client_gone=gone, streaming=streaming, sent_bytes=sent_bytes
-    )
-
-
-def call(surface=CHAT, estimated=(0, 0), body=b'{"model":"m"}'):
-    return SimpleNamespace(
-        gateway_key_id=None, request=parse_request(surface, body), surface_of=surface, estimated_input=estimated[0],
-        estimated_output=estimated[1],
-    )  # fmt: skip
+def exchange(*attempts, gone=False, streaming=False):
+    call = SimpleNamespace(gateway_key_id=None, request=parse_request(CHAT, b'{"model":"m"}'))
+    return SimpleNamespace(id="req_1", attempts=list(attempts), client_gone=gone, streaming=streaming, ai=call)
 
 
 def used(given=3, made=5, reported=True):
@@ -53,8 +45,8 @@ def used(given=3, made=5, reported=True):
     return usage
 
 
-def events(seen, of=None):
-    return [note.event() for note in notes_of(seen, of or call(), 10.0, 60_000)]
+def events(seen):
+    return [note.event() for note in notes_of(seen, 10.0, 60_000)]
 
 
 @pytest.mark.parametrize(
