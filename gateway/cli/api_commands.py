@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.api_table import RESOURCES, VISIBLE, Flag, Verb
 from gateway.cli.render import print_json, print_problem, print_resource
+from gateway.cli.usage_export import FORMATS, export_usage
 
 if TYPE_CHECKING:
     from gateway.cli.client import Access, Answer, Log
@@ -71,6 +72,8 @@ def _add_verb(verbs: Commands[argparse.ArgumentParser], verb: Verb, common: argp
         parser.add_argument("--value-file", metavar="FILE", help="a file with the value; - for standard input")
     if verb.clear:
         parser.add_argument("--clear", metavar="MEMBER", action="append", help="unset a member; repeatable")
+    if verb.export:
+        parser.add_argument("--format", choices=FORMATS, default="csv", help="(default: csv)")
     parser.set_defaults(command=lambda options: run(options, verb))
 
 
@@ -92,7 +95,9 @@ def run(options: argparse.Namespace, verb: Verb) -> int:
         return USAGE
     log = Log(options.log, options.log_format, options.log_level)
     try:
-        answer = _request(access, verb, options, values, log)
+        answer = (
+            _export(access, verb, options, values, log) if verb.export else _request(access, verb, options, values, log)
+        )
     except UnreachableError as error:
         print_problem(str(error))
         return UNREACHABLE
@@ -104,6 +109,23 @@ def run(options: argparse.Namespace, verb: Verb) -> int:
     return OK
 
 
+def _export(access: Access, verb: Verb, options: argparse.Namespace, values: dict[str, Any], log: Log) -> Answer:
+    """The last answer that matters: the one that stopped it, or an empty one."""
+    from gateway.cli.client import Answer, send
+
+    def fetch(query: Mapping[str, str]) -> tuple[int, Any]:
+        answer = send(access, verb.method, verb.path, query=query, body=None, log=log)
+        return answer.status, answer.body
+
+    stopped = export_usage(fetch, _texts(values), options.format)
+    return Answer(*stopped) if stopped is not None else Answer(200, None)
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """As a query has them."""
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+
+
 def _request(access: Access, verb: Verb, options: argparse.Namespace, values: dict[str, Any], log: Log) -> Answer:
     from urllib.parse import quote
 
@@ -111,8 +133,7 @@ def _request(access: Access, verb: Verb, options: argparse.Namespace, values: di
 
     path = verb.path.replace("{id}", quote(getattr(options, "id", ""), safe=""))
     if verb.query or verb.method in ("GET", "DELETE"):
-        texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
-        return send(access, verb.method, path, query=texts, body=None, log=log)
+        return send(access, verb.method, path, query=_texts(values), body=None, log=log)
     if "secret_data" in values and (problem := _place_pairs(access, values, log)) is not None:
         return problem
     return send(access, verb.method, path, query={}, body=values, log=log)

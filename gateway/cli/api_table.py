@@ -37,6 +37,8 @@ class Verb:
     clear: bool = False
     #: ``--value`` and ``--value-file``
     value: bool = False
+    #: follows the pages and writes CSV or JSON lines (``usage_export``)
+    export: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,18 @@ RESOURCES: Final = (
                     *_camel("cursor", "limit"),
                 ),
                 query=True,
+            ),
+            Verb(
+                "export",
+                "GET",
+                "/usage",
+                "write all attempts as CSV or JSON lines, newest first",
+                (
+                    *_camel("start-time", "end-time", "access-key-id"),
+                    *_camel("include-retries", kind="flag"),
+                ),
+                query=True,
+                export=True,
             ),
             Verb(
                 "overview",

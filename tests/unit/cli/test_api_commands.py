@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import csv
 import io
 import json
 import shlex
@@ -13,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from gateway.cli import api_commands, api_table, client
+from gateway.cli import api_commands, api_table, client, usage_export
 from gateway.cli.render import TOKEN_NOTE
 from gateway.settings.environment import Environment
 from tests.control_plane import running
+from tests.unit.control.resources.test_usage import event
 
 
 def parser():
@@ -215,6 +217,27 @@ async def test_providers_budgets_usage_and_the_rest(gateway):
     assert (await gateway("endpoints", "get", "ep_two")).json["gateway_keys"] == "required"
     vault = (await gateway("vaults", "create", "--name", "v")).json["id"]
     assert (await gateway("vaults", "get-secrets-by-vault", vault, "--filter", "obj.name == 'x'")).json["secrets"] == []
+
+
+async def test_usage_export(api, gateway):
+    """All pages, whole windows; names that a spreadsheet would run are quoted."""
+    for number in range(250):
+        api.plane.usage.put(event(1_000 + number, attempt=number + 1, is_final=number % 2 == 0, model="=cmd()"))
+    await api.upkeep.flush()
+    start = ("--start-time", "1970-01-01T00:00:00Z")
+    exported = await gateway("usage", "export", *start, "--include-retries", "true")
+    rows = list(csv.DictReader(io.StringIO(exported.out)))
+    assert (exported.status, [int(row["attemptNumber"]) for row in rows]) == (0, list(range(250, 0, -1)))
+    assert tuple(rows[0]) == usage_export.COLUMNS
+    assert (rows[0]["model"], rows[0]["isFinalAttempt"]) == ("'=cmd()", "false")
+    lines = (await gateway("usage", "export", *start, "--format", "jsonl")).out.splitlines()
+    first = json.loads(lines[0])
+    assert (len(lines), first["model"], first["isFinalAttempt"]) == (125, "=cmd()", True)
+    assert set(first) | {"providerKeyId", "providerKeyDisplayName"} == set(usage_export.COLUMNS)
+    refused = await gateway("usage", "export", "--start-time", "yesterday")
+    assert (refused.status, refused.out, json.loads(refused.err)["errorCode"]) == (1, "", "ERR_NGROK_241")
+    empty = await gateway("usage", "export", "--start-time", "2100-01-01T00:00:00Z")
+    assert empty.out == ",".join(usage_export.COLUMNS) + "\n"
 
 
 async def test_cp_82_the_log(gateway, tmp_path):
