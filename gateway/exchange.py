@@ -87,8 +87,8 @@ class Attempt:
     """
 
     __slots__ = (
-        "body", "candidate", "code", "completed", "first_byte", "head", "key", "kind", "message", "route", "sent",
-        "started", "status", "usage",
+        "body", "candidate", "code", "completed", "detail", "first_byte", "head", "key", "kind", "message", "route",
+        "sent", "started", "status", "usage",
     )  # fmt: skip
 
     def __init__(self, candidate: Any, key: Any, started: float) -> None:
@@ -102,6 +102,8 @@ class Attempt:
         self.kind = ""
         self.code = ""
         self.message = ""
+        #: a GatewayError beside ``code``, for candidates without a key
+        self.detail: GatewayError | None = None
         #: prebuilt parts of the upstream request (ai.gateway.Route); gives the URL
         self.route: Any = None
         #: parsed head of the answer (ai.inbound.InboundHead), and the start of an error's body

@@ -80,6 +80,7 @@ def keys_for(call: AiCall, candidate: Candidate) -> Iterable[ProviderKey]:
         )
     attempt = Attempt(candidate, None, gateway.clock.monotonic())
     call.exchange.attempts.append(attempt)
+    attempt.detail = order.detail
     call.failed(attempt, "no_key" if error.spec is errors.NO_API_KEY else "key_selection", error.code, error.message)
     return ()
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.ai.credentials import ClientCredential
     from gateway.ai.entities import Candidate, ProviderKey
     from gateway.ai.gateway import AiGateway
-    from gateway.ai.keys import Dropped, KeyOrder
+    from gateway.ai.key_order import Dropped, KeyOrder
     from gateway.ai.outbound import UpstreamQuery
     from gateway.ai.reach import AccessScope
     from gateway.ai.request import AiRequest

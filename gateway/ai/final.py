@@ -113,15 +113,20 @@ def _described(attempt: Attempt) -> str:
 
 def details(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
     """``details.attempts`` of an error answer (AG-180): no key, not even a trimmed one."""
-    return [
-        {
-            "provider": attempt.candidate.provider.id,
-            "model": attempt.candidate.name,
-            "status_code": attempt.status,
-            "kind": attempt.kind,
-            "code": attempt.code,
-            "message": attempt.message,
-            "latency_ms": round(max(0.0, attempt.completed - attempt.started) * 1000),
-        }
-        for attempt in attempts[:_DETAILS_LIMIT]
-    ]
+    return [_detailed(attempt) for attempt in attempts[:_DETAILS_LIMIT]]
+
+
+def _detailed(attempt: Attempt) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "provider": attempt.candidate.provider.id,
+        "model": attempt.candidate.name,
+        "status_code": attempt.status,
+        "kind": attempt.kind,
+        "code": attempt.code,
+        "message": attempt.message,
+        "latency_ms": round(max(0.0, attempt.completed - attempt.started) * 1000),
+    }
+    detail = attempt.detail
+    if detail is not None:
+        shown["detail"] = {"code": detail.code, "message": detail.message}
+    return shown

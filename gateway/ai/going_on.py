@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway import errors
 from gateway.ai.final import final_error
-from gateway.ai.keys import KeyOrder
+from gateway.ai.key_order import KeyOrder
 from gateway.errors import failure
 from gateway.exchange import Attempt
 

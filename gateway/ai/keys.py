@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.ai.credentials import (
     AUTHORIZATION,
@@ -32,9 +32,10 @@ from gateway.ai.credentials import (
 )
 from gateway.ai.entities import Candidate, KeySource, Provider, ProviderKey
 from gateway.ai.key_metrics import MetricsRegistry
+from gateway.ai.key_order import Dropped, KeyOrder, no_key, no_rule_keys
 from gateway.ai.strategies import DEFAULT_KEYS, KeyChoice, KeyStrategies, Selection
 from gateway.ai.surfaces import Format
-from gateway.errors import KEY_SELECTION_FAILED, NO_API_KEY, ErrorSpec, GatewayError
+from gateway.errors import KEY_SELECTION_FAILED, NO_API_KEY
 from gateway.secrets.secret import Secret
 
 if TYPE_CHECKING:
@@ -44,37 +45,6 @@ if TYPE_CHECKING:
 
 #: interpolated values that a candidate remembers; a rotation needs two, a value per caller has no use for memory
 _VALUES_LIMIT: Final = 64
-
-
-class Dropped(NamedTuple):
-    """A listed key that could not be used (AG-12): its place in the list, from 0."""
-
-    position: int
-    reason: str
-
-
-class KeyOrder:
-    """The keys to try, or why there are none. May be shared between requests: never changed."""
-
-    __slots__ = ("_failure", "cooling", "dropped", "keys", "selections")
-
-    def __init__(
-        self, keys: tuple[ProviderKey, ...], *, selections: tuple[Selection, ...] = (),
-        dropped: tuple[Dropped, ...] = (), cooling: tuple[str, ...] = (),
-        failure: tuple[ErrorSpec, Mapping[str, Any]] | None = None,
-    ) -> None:  # fmt: skip
-        self.keys = keys
-        #: one per strategy that was evaluated (AG-280)
-        self.selections = selections
-        self.dropped = dropped
-        #: ids of keys that were moved back
-        self.cooling = cooling
-        self._failure = failure
-
-    @property
-    def error(self) -> GatewayError | None:
-        """Why the candidate fails without an attempt: 3802 or 3808; a new object each time."""
-        return GatewayError(*self._failure) if self._failure is not None else None
 
 
 class KeyRequest(Protocol):
@@ -227,7 +197,7 @@ class Keyring:
             for row in self._options.rows_before:
                 groups = row(self, candidate, request)
                 if groups is not None:
-                    return self._grouped(groups, now_s)
+                    return self._grouped(groups, now_s, candidate)
         order = prepared.order
         if order is not None:
             if prepared.choice is not None:
@@ -248,7 +218,7 @@ class Keyring:
             groups = [group for row in self._options.rows_after for group in row(self, candidate, request) or ()]
             groups.append(self.managed_keys(candidate, request))
             if any(groups):
-                return self._grouped(groups, now_s)
+                return self._grouped(groups, now_s, candidate)
         elif request.credential is not None and request.rules is not None:
             provider = candidate.provider
             if not request.credential.is_gateway_key and request.rules.allow(provider):
@@ -256,7 +226,7 @@ class Keyring:
                 return KeyOrder((self._passed_through(prepared, request.credential),))
         if not candidate.provider.official:
             return KeyOrder((prepared.keyless,))
-        return KeyOrder((), failure=(NO_API_KEY, {}))
+        return KeyOrder((), failure=(NO_API_KEY, {}), detail=no_key(candidate, request, self._templates, self._managed))
 
     def _passed_through(self, prepared: CandidateKeys, credential: ClientCredential) -> ProviderKey:
         nobody = prepared.keyless
@@ -265,7 +235,7 @@ class Keyring:
             client_header=credential.header,
         )  # fmt: skip
 
-    def _grouped(self, groups: Iterable[Sequence[ProviderKey]], now_s: float) -> KeyOrder:
+    def _grouped(self, groups: Iterable[Sequence[ProviderKey]], now_s: float, candidate: Candidate) -> KeyOrder:
         keys: list[ProviderKey] = []
         cooling: list[str] = []
         for group in groups:
@@ -273,7 +243,7 @@ class Keyring:
             keys += ordered
             cooling += cooled
         if not keys:
-            return KeyOrder((), failure=(NO_API_KEY, {}))
+            return KeyOrder((), failure=(NO_API_KEY, {}), detail=no_rule_keys(candidate))
         distinct = _distinct(keys)
         return KeyOrder(distinct, selections=(Selection(DEFAULT_KEYS, "", distinct),), cooling=tuple(cooling))
 

@@ -18,7 +18,7 @@ from gateway.cel.env import DYN, INT, STRING, CelType, list_of, map_of, nullable
 if TYPE_CHECKING:
     from gateway.ai.call import AiCall
     from gateway.ai.entities import Candidate, ProviderKey
-    from gateway.ai.keys import KeyOrder
+    from gateway.ai.key_order import KeyOrder
     from gateway.exchange import Attempt
 
 _BODY_LIMIT = 1_024

@@ -69,7 +69,12 @@ class GatewayKeys:
                 raise failure(errors.INVALID_KEY)
             return
         view = self._view
-        identity = view.access_keys.find(credential.token.reveal()) if view is not None else None
+        try:
+            identity = view.access_keys.find(credential.token.reveal()) if view is not None else None
+        except Exception as error:  # AG-186: whatever keeps a key from being looked up admits nobody
+            failed = failure(errors.KEY_CHECK_FAILED)
+            failed.cause = type(error).__name__
+            raise failed from error
         if view is None or identity is None:
             raise failure(errors.INVALID_KEY)
         if identity.endpoint_id is not None and identity.endpoint_id != call.exchange.endpoint.id:

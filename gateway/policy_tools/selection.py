@@ -10,7 +10,7 @@ from gateway.secrets.secret import MASK
 if TYPE_CHECKING:
     from gateway.ai.call import AiCall
     from gateway.ai.entities import Candidate, ProviderKey
-    from gateway.ai.keys import KeyOrder
+    from gateway.ai.key_order import KeyOrder
     from gateway.exchange import Attempt
 
 #: candidates whose keys are shown

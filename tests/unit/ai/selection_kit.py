@@ -14,7 +14,8 @@ from gateway.ai.collections import key_environment, model_environment
 from gateway.ai.credentials import ClientCredential, PassthroughRules
 from gateway.ai.entities import Candidate, ProviderKey
 from gateway.ai.key_metrics import MetricsRegistry
-from gateway.ai.keys import KeyOptions, KeyOrder, KeyRequest, Keyring
+from gateway.ai.key_order import KeyOrder
+from gateway.ai.keys import KeyOptions, KeyRequest, Keyring
 from gateway.ai.provider_config import ModelConfig, ProviderConfig
 from gateway.ai.strategies import KeyStrategies, ModelStrategies
 from gateway.ai.universe import ProviderSettings, Sources
