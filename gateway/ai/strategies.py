@@ -128,6 +128,8 @@ class Selection(NamedTuple):
     strategy: str
     error: str
     keys: tuple[ProviderKey, ...]
+    #: what it chose from
+    considered: tuple[ProviderKey, ...] = ()
 
     def as_map(self) -> Mapping[str, Any]:
         """As the action result shows it."""
@@ -174,7 +176,7 @@ class KeyStrategies:
         selections: list[Selection] = []
         for strategy in self._strategies:
             keys, error = self._keys(strategy, choice, source)
-            selections.append(Selection(strategy.source, error, keys))
+            selections.append(Selection(strategy.source, error, keys, choice.keys))
             if keys:
                 return keys, tuple(selections)
         return (), tuple(selections)
@@ -206,6 +208,11 @@ class ModelSelection:
         self.error = error
         self.models = models
         self.to_try = to_try
+
+    @property
+    def considered(self) -> Sequence[Candidate]:
+        """What it chose from."""
+        return self._plan.candidates
 
     def as_map(self) -> Mapping[str, Any]:
         """As the action result shows it (AG-281). Filters ran before, so the three lists of candidates are one."""

@@ -101,7 +101,7 @@ async def _explained(parts: OfflineParts, recorder: Recorder, limits: WatchedLim
             last = served
     secrets = gateway.secrets
     assert isinstance(secrets, LenientSecrets)
-    shown = _document(last, recorder, gateway.transport.sent)
+    shown = _document(last, recorder, gateway)
     notes = [f"secret '{name}' is not known here: a made-up value stands in for it" for name in secrets.missing]
     masked: Explanation = _mask(parts.policy, secrets, last).hide({"notes": notes, **shown})
     return masked
@@ -125,13 +125,14 @@ def _mask(policy: Policy, secrets: SecretTable, served: Served) -> Mask:
 # ---- the document ---------------------------------------------------------------------------------------------------
 
 
-def _document(served: Served, recorder: Recorder, sent: Sequence[SentRequest]) -> dict[str, Any]:
+def _document(served: Served, recorder: Recorder, gateway: OfflineGateway) -> dict[str, Any]:
     exchange = served.exchange
+    call = exchange.ai if exchange is not None else None
     return {
         "request": _request(served),
         "rules": [_rule(rule) for rule in recorder.rules],
-        "model_request": describe_call(exchange.ai) if exchange is not None and exchange.ai is not None else None,
-        "upstream_requests": [_sent(each) for each in sent],
+        "model_request": describe_call(call, gateway.decisions) if call is not None else None,
+        "upstream_requests": [_sent(each) for each in gateway.transport.sent],
         "answer": {
             "decision": decision_of(served),
             "decided_by": list(recorder.decided_by()),

@@ -32,6 +32,7 @@ from gateway.policy.load import PolicyContext, policy_context
 from gateway.policy.model import Phase, Policy
 from gateway.policy.variables import scope_of
 from gateway.policy_tools.client import MemoryTransport, client_ip, parse_answer, request_bytes
+from gateway.policy_tools.deciding import Decisions
 from gateway.policy_tools.documents import HOST, CaseFile, RequestPart, body_bytes
 from gateway.policy_tools.played import PlayedTransport
 from gateway.proxy.downstream import DownstreamServer
@@ -91,6 +92,7 @@ class _NotingBuilder(GatewayBuilder):
     """Tells the transport which call it is about to serve: attempts are known by provider, model and key."""
 
     transport: PlayedTransport
+    decisions: Decisions
 
     def action(self, config: ActionSettings, endpoint_id: str) -> AiGateway:
         return self._noted(super().action(config, endpoint_id))
@@ -106,6 +108,7 @@ class _NotingBuilder(GatewayBuilder):
             authenticate(call)
 
         gateway.authenticate = noted
+        self.decisions.watch(gateway)
         return gateway
 
 
@@ -132,6 +135,8 @@ class OfflineGateway:
         self._group = group
         self.clock = ManualClock(now_s=file.clock if clock_s is None else clock_s)
         self.transport = PlayedTransport(self.clock)
+        #: the numbers that strategies saw while they decided for the last request
+        self.decisions = Decisions()
         self._memory = MemorySource({})
         self.secrets = parts.secret_table(self._memory)
         parts.random.seed(file.seed)
@@ -165,6 +170,7 @@ class OfflineGateway:
         served = self._served = Served()
         self.transport.sent.clear()
         self.transport.call = None
+        self.decisions.clear()
         payload, served.request_headers = request_bytes(request)
         done = self._done = asyncio.get_running_loop().create_future()
         client = MemoryTransport(client_ip(request), self._end)
@@ -216,6 +222,7 @@ class OfflineGateway:
 
         gateways = _NotingBuilder(self._ai_parts(parts), settings.ai)
         gateways.transport = self.transport
+        gateways.decisions = self.decisions
         deps = CompileDeps(
             endpoint=_LISTENER,
             clock=self.clock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def _model_request(call: Mapping[str, Any]) -> Iterator[str]:
     for strategy in call["strategies"]:
         result = strategy["error"] or ", ".join(strategy["models_to_try"]) or "nothing"
         yield f"  strategy {strategy['strategy']} → {result}"
+        yield from _decided_by(strategy["decided_by"], "model", 4)
     for number, candidate in enumerate(call["candidates"], 1):
         yield from _candidate(number, candidate)
     if call["more_candidates"]:
@@ -98,8 +99,16 @@ def _candidate(number: int, candidate: Mapping[str, Any]) -> Iterator[str]:
     for strategy in candidate["key_strategies"]:
         result = strategy["error"] or ", ".join(strategy["keys_to_try"]) or "nothing"
         yield f"     strategy {strategy['strategy']} → {result}"
+        yield from _decided_by(strategy["decided_by"], "key", 7)
     for dropped in candidate["dropped_keys"]:
         yield f"     key {dropped['position'] + 1} is left out: {dropped['reason']}"
+
+
+def _decided_by(rows: Sequence[Mapping[str, Any]], kind: str, indent: int) -> Iterator[str]:
+    """What a strategy saw of each model or key."""
+    for row in rows:
+        values = ", ".join(f"{name} = {_value(value)}" for name, value in row["values"].items())
+        yield f"{' ' * indent}{row[kind]}: {values}"
 
 
 def _answer(answer: Mapping[str, Any]) -> Iterator[str]:
