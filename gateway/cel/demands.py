@@ -50,7 +50,7 @@ class Prefix(NamedTuple):
     text: str
 
 
-Fact = str | int | Prefix | tuple[int, int]
+Fact = str | float | Prefix | tuple[int, int]
 Demands = Mapping[Place, frozenset[Fact]]
 
 #: of an expression that is never true: a place where no fact helps
@@ -63,6 +63,8 @@ _QUANTIFIERS = frozenset(("exists", "exists_one"))
 _ANCHORED = re.compile(r"\^((?:[A-Za-z0-9/_-]|\\[./-])+)")
 _LETTER = re.compile(r"\\?.")
 _COUNTS = ("*", "?", "{", "+")
+#: literals that texts and whole numbers may equal; numbers compare by value, whatever their type (TP-71)
+_VALUES = (str, int, float)
 _COMPARABLE = (Kind.STRING, Kind.INT)
 
 
@@ -102,7 +104,7 @@ class _Reading:
 
     def _equal(self, left: ast.Node, right: ast.Node) -> Demands:
         path = self._variable(left)
-        if path is not None and isinstance(right, ast.Literal) and isinstance(right.value, str | int):
+        if path is not None and isinstance(right, ast.Literal) and isinstance(right.value, _VALUES):
             return _demand(PlaceKind.VALUE, path, right.value)
         text = _text(right)
         if isinstance(left, ast.Call) and left.name == "join" and left.receiver is not None and text:
@@ -117,7 +119,7 @@ class _Reading:
                 return _NONE
             path = self._variable(left)
             if path is not None:
-                return _demand(PlaceKind.VALUE, path, *(value for value in values if isinstance(value, str | int)))
+                return _demand(PlaceKind.VALUE, path, *(value for value in values if isinstance(value, _VALUES)))
             return self._absent(left)
         if not _is_literal(left):
             return _NONE
@@ -222,17 +224,45 @@ class _Reading:
 
 
 def _demand(kind: PlaceKind, path: str, *facts: Fact) -> Demands:
-    return {Place(kind, path): frozenset(facts)}
+    return {Place(kind, path): frozenset(facts)} if facts else _IMPOSSIBLE
 
 
 def _all(parts: list[Demands]) -> Demands:
-    """Of a conjunction: every part's; of two for the same place the stricter."""
+    """Of a conjunction: every part's; of two for the same place what fits both."""
     joined: dict[Place, frozenset[Fact]] = {}
     for part in parts:
         for place, facts in part.items():
-            if place not in joined or len(facts) < len(joined[place]):
-                joined[place] = facts
-    return joined
+            known = joined.get(place)
+            joined[place] = facts if known is None else _both(place, known, facts)
+    return joined if all(joined.values()) else _IMPOSSIBLE
+
+
+def _both(place: Place, one: frozenset[Fact], other: frozenset[Fact]) -> frozenset[Fact]:
+    """What a value that meets both demands meets. A map may have a key of each; of ranges and keys the shorter demand
+    is kept, which promises less."""
+    shorter, longer = sorted((one, other), key=len)
+    if place.kind is PlaceKind.KEYS:
+        return shorter
+    if place.kind is PlaceKind.RANGES:
+        return frozenset(fact for fact in shorter if any(_overlap(fact, wide) for wide in longer))
+    return (one & other) | _beginning_with(one, other) | _beginning_with(other, one)
+
+
+def _beginning_with(facts: frozenset[Fact], others: frozenset[Fact]) -> frozenset[Fact]:
+    """The facts that only hold for what begins with a prefix among the others."""
+    prefixes = tuple(fact.text for fact in others if isinstance(fact, Prefix))
+
+    def begins(fact: Fact) -> bool:
+        text = fact.text if isinstance(fact, Prefix) else fact
+        return isinstance(text, str) and text.startswith(prefixes)
+
+    return frozenset(filter(begins, facts)) if prefixes else frozenset()
+
+
+def _overlap(one: Fact, other: Fact) -> bool:
+    if isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other) == 2:
+        return one[0] < other[1] and other[0] < one[1]
+    return True
 
 
 def _any(parts: list[Demands]) -> Demands:

@@ -83,6 +83,8 @@ class Generator:
         self.loops = 0
         #: what the innermost predicate's collection does with failing elements; also: is a member of null an error
         self.faults = Faults.RAISE
+        #: values, as they are written, that conditions around the code being generated prove not to be null
+        self.proven: frozenset[str] = frozenset()
         self.needs_budget = False
         self._blocks = 0
 
@@ -151,6 +153,16 @@ class Generator:
         body.append(self.emit.return_(at, fragment.code))
         self.statements.append(self.emit.function(at, name, (), body))
         return replace(fragment, code=self.emit.invoke(at, name))
+
+    @contextmanager
+    def proving(self, values: frozenset[str]) -> Iterator[None]:
+        """For code that only counts where these values are not null."""
+        before = self.proven
+        self.proven = before | values
+        try:
+            yield
+        finally:
+            self.proven = before
 
     # --- common pieces
 

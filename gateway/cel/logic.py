@@ -14,6 +14,7 @@ from gateway.cel import ast
 from gateway.cel.emit import Statements
 from gateway.cel.errors import LimitExceeded
 from gateway.cel.generator import Block, Fragment, Generator, joined
+from gateway.cel.presence import proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,11 @@ def generate_logic(generator: Generator, node: ast.Node) -> Fragment:
 
 def _logic(generator: Generator, node: ast.Logic) -> Fragment:
     operands = []
+    # what one operand proves counts in all: in itself it can only prove what it checks itself
+    proofs = frozenset[str]().union(*(proven(operand, outcome=node.operator == "&&") for operand in node.operands))
     for operand in node.operands:
-        block = generator.block(operand)
+        with generator.proving(proofs):
+            block = generator.block(operand)
         operands.append(_Operand(operand, block, block.fragment.total_bool and not block.statements))
     operands.sort(key=lambda operand: not operand.safe)
     fallible = [operand for operand in operands if not operand.safe]
@@ -93,7 +97,10 @@ def generate_conditional(generator: Generator, node: ast.Node) -> Fragment:
     emit = generator.emit
     condition = generator.generate(node.condition)
     test = generator.condition(node.condition, condition)
-    yes, no = generator.block(node.yes), generator.block(node.no)
+    with generator.proving(proven(node.condition, outcome=True)):
+        yes = generator.block(node.yes)
+    with generator.proving(proven(node.condition, outcome=False)):
+        no = generator.block(node.no)
     kind = joined((yes.fragment.type, no.fragment.type))
     if not yes.statements and not no.statements:
         total = condition.total_bool and yes.fragment.total and no.fragment.total

@@ -10,6 +10,7 @@ from typing import Any
 from gateway.cel import ast, operators, values
 from gateway.cel.generator import Fragment, Generator, joined
 from gateway.cel.limits import bounded
+from gateway.cel.presence import spelled
 from gateway.cel.types import (
     BOOL,
     BYTES,
@@ -226,10 +227,10 @@ def _ordering(generator: Generator, left: Fragment, right: Fragment, node: ast.B
     emit = generator.emit
     one, two = left.type, right.type
     never_null = not one.nullable and not two.nullable
+    _warn_null(generator, (left, node.left), (right, node.right))
     total = left.total and right.total and never_null
     if one.kind in NUMERIC and two.kind in NUMERIC:
         if one.kind is two.kind or _is_small(node.left) or _is_small(node.right):
-            _warn_null(generator, (left, node.left), (right, node.right))
             return generator.boolean(emit.compare(node, left.code, node.operator, right.code), total=total)
     elif one.kind is two.kind and one.kind in _ORDERED and never_null:
         return generator.boolean(emit.compare(node, left.code, node.operator, right.code), total=total)
@@ -250,7 +251,7 @@ def _is_small(node: ast.Node) -> bool:
 def _warn_null(generator: Generator, *sides: tuple[Fragment, ast.Node]) -> None:
     if generator.faults is Faults.RAISE:
         for value, node in sides:
-            if value.type.nullable:
+            if value.type.nullable and value.type.kind is not Kind.NULL and spelled(node) not in generator.proven:
                 generator.warn(node, "this may be null, and comparing null with '<' or '>' fails")
 
 

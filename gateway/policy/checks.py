@@ -32,6 +32,11 @@ def check_policy(
     checks.streams_escape()
 
 
+def _always(rule: Rule) -> bool:
+    """Whether a rule matches every request, as far as that is written down."""
+    return all(expression.strip() == "true" for expression in rule.expressions)
+
+
 class _Checks:
     def __init__(
         self, policy: Policy, root: Node, places: Mapping[int, Node], actions: ActionTable, options: PolicyOptions,
@@ -65,7 +70,7 @@ class _Checks:
                         self.problems.warning(place.get("type") or place, "ERR_NGROK_2207", words)
                     elif action.terminates is Terminates.ALWAYS:
                         ends = f"'{action.type}' in {rule.place.label}"
-                if rule.condition is None and not rule.expressions:
+                if _always(rule):
                     ended_by = ends
 
     def unhandled(self) -> None:
@@ -89,7 +94,7 @@ class _Checks:
 
     def handles(self, rule: Rule) -> bool:
         """Whether every request that gets to this rule is handled by it."""
-        return not rule.expressions and any(
+        return _always(rule) and any(
             action.terminates is Terminates.ALWAYS or self.actions[action.type].handles for action in rule.actions
         )
 

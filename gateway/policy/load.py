@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.cel.compile import Program, compile_conjunction, compile_expression, locate
+from gateway.cel.demands import NEVER
 from gateway.cel.env import BOOL, Environment
 from gateway.cel.errors import CelError
 from gateway.document import Kind, Node, Problems, parse_document
@@ -29,6 +30,7 @@ from gateway.policy.options import PolicyOptions
 from gateway.policy.unwrap import Unwrapped, unwrap
 from gateway.schema.reader import INVALID, nearest
 
+NEVER_MATCHES = "the rule never matches, whatever the request"
 MAX_RULES = 200
 MAX_ACTIONS = 50
 MAX_NAME = 1_023
@@ -253,7 +255,9 @@ class _PolicyLoader:
             return None
         for index, node in enumerate(nodes):
             reader.cel_warnings(node, program, index=index)
-        if program.pure and not program.reads:
+        if NEVER in program.demands:
+            reader.warning(nodes[0], "ERR_NGROK_2207", NEVER_MATCHES)
+        elif program.pure and not program.reads:
             self.constant(program, nodes[0], reader)
         return program
 
@@ -262,7 +266,7 @@ class _PolicyLoader:
         try:
             if program.evaluate(None):
                 return
-            words = "the rule never matches, whatever the request"
+            words = NEVER_MATCHES
         except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
             words = f"the rule fails for every request: {locate(program, error).message}"
         reader.warning(node, "ERR_NGROK_2207", words)

@@ -14,7 +14,7 @@ from gateway.policy.load import MAX_ACTIONS, MAX_NAME, MAX_RULES, load_policy, l
 from gateway.policy.model import Phase, Policy, Protocol, Terminates
 from gateway.policy.options import PolicyOptions
 from gateway.schema.shapes import record
-from tests.unit.policy.world import context, load, report
+from tests.unit.policy.world import context, load, quoted, report
 
 DENY = "- type: deny\n"
 RULE = "on_http_request:\n- type: deny\n"
@@ -461,3 +461,40 @@ def test_a_policy_with_errors_is_not_returned() -> None:
     policy, problems = load_policy(b"on_http_request:\n- type: deny\n- type: dney\n", context())
     assert policy is None
     assert problems.failed
+
+
+def never_matches(rule: str) -> bool:
+    _, problems = load("on_http_request:\n" + rule)
+    return any("the rule never matches" in problem.message for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("condition", "reported"),
+    [
+        ("false", True),
+        ("req.method == 'GET' && req.method == 'POST'", True),
+        ("req.method in ['GET', 'PUT'] && req.method == 'POST'", True),
+        ("req.method in []", True),
+        ("req.url.path == '/a' && req.url.path.startsWith('/b')", True),
+        ("req.url.path.startsWith('/a') && req.url.path.startsWith('/b')", True),
+        ("inCidrRange(conn.client_ip, '10.0.0.1')", True),
+        ("inCidrRanges(conn.client_ip, ['nonsense', '10.0.0.0/33'])", True),
+        ("inCidrRange(conn.client_ip, '10.0.0.0/8') && inCidrRange(conn.client_ip, '192.168.0.0/16')", True),
+        ("(req.method == 'A' && req.method == 'B') || vars.x == 1 && false", True),
+        ("req.method in ['GET', 'PUT'] && req.method == 'PUT'", False),
+        ("req.url.path == '/ab' && req.url.path.startsWith('/a')", False),
+        ("req.url.path.startsWith('/a') && req.url.path.startsWith('/ab')", False),
+        ("inCidrRange(conn.client_ip, '10.0.0.0/8') && inCidrRange(conn.client_ip, '10.1.0.0/16')", False),
+        ("req.headers['a'][0] == 'x' && req.headers['b'][0] == 'x'", False),
+        ("req.headers['a'][0] == 'x' && req.headers['a'][1] == 'y'", False),
+        ("endpoint.port in [8443.0] && endpoint.port == 8443", False),
+        ("false || req.method == 'A'", False),
+    ],
+)
+def test_rules_that_can_never_match(condition: str, reported: bool) -> None:
+    rule = f"- expressions: [{quoted(condition)}]\n  type: deny\n"
+    assert never_matches(rule) is reported
+    entries = condition.split(" && ")
+    if len(entries) == 2 and "(" not in condition:
+        rule = f"- expressions: [{quoted(entries[0])}, {quoted(entries[1])}]\n  type: deny\n"
+        assert never_matches(rule) is reported
