@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.actions import ACTIONS
 from gateway.ai.build import AiParts, GatewayBuilder
 from gateway.app.catalogs import load_catalog
+from gateway.app.exposure import warn_exposed
 from gateway.app.managed import check_managed_keys, check_managed_providers
 from gateway.app.masking import inline_secrets, managed_secrets
 from gateway.policy.action import CompileDeps
@@ -131,6 +132,7 @@ class SnapshotBuilder:
     ) -> None:  # fmt: skip
         context = policy_context(ACTIONS, self._options(entry, settings, draft.catalog))
         policy, problems = _load(entry, context)
+        warn_exposed(entry, settings, problems)
         draft.problems.append(problems)
         if problems.failed:
             return

@@ -141,7 +141,11 @@ class Management:
         self._lock = DirectoryLock(data_dir)
         environment = settings.environment
         source = KeySource(data_dir, environment.get("GATEWAY_MASTER_KEY"), settings.security.master_key_file)
-        self._plane = build_plane(open_installation(source, self._clock), self._clock, self, self)
+        installation = open_installation(source, self._clock)
+        if installation.keys.made:
+            made = " and ".join(map(str, installation.keys.made))
+            log.warning("made %s: move them away from the store (security.master_key_file) and keep a copy", made)
+        self._plane = build_plane(installation, self._clock, self, self)
         return ensure_admin_key(self._plane, data_dir, environment.get("GATEWAY_BOOTSTRAP_API_KEY"))
 
     async def start(self, process: Process) -> None:

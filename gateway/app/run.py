@@ -13,6 +13,7 @@ import uvloop
 
 from gateway.ai.catalog import load_shipped
 from gateway.app.build import SnapshotBuilder
+from gateway.app.exposure import forbid_dumps
 from gateway.app.management import Management, ManagementError
 from gateway.app.masking import Masking
 from gateway.app.parts import Parts, Tasks, build_parts
@@ -74,6 +75,7 @@ def _with_log(settings: Settings, work: Callable[[LogSink], Awaitable[int]]) -> 
         return await work(sink)
 
     try:
+        forbid_dumps()
         return uvloop.run(run())
     except ConfigurationError as error:
         for problems in error.problems:
