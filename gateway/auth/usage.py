@@ -81,6 +81,10 @@ class UsageQueue:
             self.dropped += 1
         self._events.append(event)
 
+    def waiting(self) -> list[Noted]:
+        """What was not taken yet, oldest first; any thread may look."""
+        return list(self._events.copy())  # copying a deque is one step of the interpreter, iterating is not
+
     def take(self, maximum: int) -> list[Noted]:
         """The oldest events, removed."""
         return [self._events.popleft() for _ in range(min(maximum, len(self._events)))]

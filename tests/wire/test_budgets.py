@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -166,3 +167,49 @@ async def test_who_waits_for_running_requests_may_leave(stays: bool) -> None:
         assert (await gateway.budget(budget["id"]))["spentTokens"] == (60 if stays else 30)
         assert nothing_is_reserved(gateway, budget["id"])
         assert gateway.parts.accounting.waiting == 0
+
+
+SURFACES: Any = {
+    CHAT_PATH: {"messages": HELLO, "max_tokens": 5},
+    "/v1/completions": {"prompt": "Hello", "max_tokens": 5},
+    "/v1/embeddings": {"input": "Hello"},
+    "/v1/responses": {"input": "Hello", "max_output_tokens": 5},
+    MESSAGES_PATH: {"messages": HELLO, "max_tokens": 5},
+}
+
+
+@pytest.mark.parametrize("path", SURFACES)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_p07_no_endpoint_is_a_way_around(path: str, stream: bool) -> None:
+    """Every surface books what it used, and is refused when nothing is left."""
+    if stream and path == "/v1/embeddings":
+        stream = False
+    async with world() as (_, gateway):
+        budget = await gateway.made("/ext/budgets", {"scope": "account", "period": "total", "limitTokens": 10_000})
+        body = {"model": "demo:in=9,n=3,delay=0ms", "stream": stream, **SURFACES[path]}
+        async with gateway.session as client:
+            async with client.post(path, data=json.dumps(body)) as answer:
+                assert answer.status == 200
+                await answer.read()
+            spent = (await gateway.budget(budget["id"]))["spentTokens"]
+            assert spent > 0, "estimated where a stream reports nothing"
+            await gateway.call("PATCH", f"/ext/budgets/{budget['id']}", {"limitTokens": spent})
+            async with client.post(path, data=json.dumps(body)) as answer:
+                assert (answer.status, answer.headers["ngrok-error-code"]) == (403, "ERR_NGROK_4026")
+                assert answer.headers["x-should-retry"] == "false"
+            async with client.get("/v1/models") as answer:
+                assert answer.status == 200
+
+
+async def test_p38_thresholds_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """CP-58."""
+    async with world() as (_, gateway):
+        await gateway.made("/ext/budgets", {"scope": "account", "period": "total", "limitTokens": 300})
+        with caplog.at_level(logging.WARNING, "gateway.alerts"):
+            async with gateway.session as client:
+                statuses = [(await asked(client, max_tokens=20))[0] for _ in range(12)]
+        assert statuses == [200] * 10 + [403] * 2
+        told = [record.getMessage() for record in caplog.records if record.name == "gateway.alerts"]
+        assert [text.partition(": ")[2] for text in told] == [
+            "80 % of the total limit is spent", "100 % of the total limit is spent",
+        ]  # fmt: skip

@@ -1,6 +1,6 @@
 """``/ext/budgets``: spending limits (CP-56 to CP-58). Scope and key of a budget are fixed when it is made.
 
-A new budget, or one with a new period, starts with what the stored usage shows for the running period.
+A new budget, or one with a new period, starts with what the recorded usage shows for the running period.
 """
 
 from __future__ import annotations
@@ -191,6 +191,11 @@ def _counted(change: Change, row: BudgetRow) -> BudgetRow:
     """The row with the counters of the running period, from the usage that is stored."""
     start = Period(row.period).start(change.tx.now_ms / 1_000)
     usd, tokens = spent(change.db, start, row.access_key_id or None)
+    for note in change.plane.usage.waiting():  # what the batch writer has not written yet
+        event = note.event()
+        if event.event_time_ms >= start and row.access_key_id in ("", event.access_key_id):
+            usd += event.cost
+            tokens += event.input_tokens + event.output_tokens
     return replace(row, period_start=start, spent_usd=usd, spent_tokens=tokens, alerted=0)
 
 

@@ -24,12 +24,12 @@ async def readyz(plane: ControlPlane, call: Call) -> Reply:
     """Degraded is still ready: traffic does not need the store (SV-24)."""
     ready, parts = plane.surroundings.readiness()
     trouble = plane.store.trouble
-    status = "ready" if ready else "not ready"
-    if ready and trouble is not None:
-        status = "degraded"
     usage = "waiting" if trouble is not None and len(plane.usage) else "ok"
     if plane.usage.losing:
         usage = "dropping"
+    status = "ready" if ready else "not ready"
+    if ready and (trouble is not None or usage != "ok"):
+        status = "degraded"
     return Reply(200 if ready else 503, {"status": status, **parts, "store": trouble or "ok", "usage": usage})
 
 

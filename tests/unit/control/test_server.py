@@ -311,7 +311,8 @@ async def test_sv_20_a_refused_reload_lists_its_problems(api):
 
 
 async def test_sv_23_readiness_tells_degraded_from_not_ready(api, monkeypatch):
-    assert (await api.get("/readyz", headers=NOBODY)).json == {"status": "ready", "config": "current", "store": "ok"}
+    ready = {"status": "ready", "config": "current", "store": "ok", "usage": "ok"}
+    assert (await api.get("/readyz", headers=NOBODY)).json == ready
     monkeypatch.setattr(type(api.plane.store), "trouble", property(lambda store: "full"))
     answer = await api.get("/readyz", headers=NOBODY)
     assert (answer.status, answer.json["status"], answer.json["store"]) == (200, "degraded", "full")

@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from gateway.auth.budgets import Reservation
+from gateway.auth.usage import UsageQueue
 from gateway.clock import ManualClock
 from gateway.control.upkeep import Upkeep
 from gateway.store.budgets import BUDGETS
@@ -58,6 +59,32 @@ async def test_p22_nothing_is_lost_or_doubled_while_the_store_is_away(api, monke
     assert (row.spent_usd, row.spent_tokens) == (5, 5)
 
 
+async def test_ag_288_what_a_full_queue_drops_is_told(api, monkeypatch, caplog):
+    """SV-24: /readyz says so until it is over; the log has the number once."""
+    monkeypatch.setattr(api.plane, "usage", UsageQueue(3))
+    write = Store.write
+
+    async def refuse(*args, **options):
+        raise StoreUnavailable("full")
+
+    monkeypatch.setattr(Store, "write", refuse)
+    for number in range(5):
+        api.plane.usage.put(event(number))
+    await api.upkeep.turn()
+    shown = (await api.get("/readyz")).json
+    assert (shown["status"], shown["usage"]) == ("degraded", "dropping")
+    monkeypatch.setattr(Store, "write", write)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "gateway.control"):
+        await api.upkeep.turn()
+        await api.upkeep.turn()
+    assert [record.message for record in caplog.records] == [
+        "the store works again", "2 usage events were dropped: the queue was full",
+    ]  # fmt: skip
+    assert (await api.get("/readyz")).json["usage"] == "ok"
+    assert (await stored(api), api.plane.usage.dropped) == (3, 2)
+
+
 async def test_cp_57_counters_survive_a_restart(tmp_path):
     async with running(tmp_path / "s") as api:
         budget = await api.created("/ext/budgets", {"scope": "account", "period": "month", "limitTokens": 10})
@@ -86,6 +113,18 @@ async def test_cp_56_a_new_budget_counts_what_its_period_shows(api):
         ("0.00200", 16), ("0.00100" if now % 86_400_000 > 1_000 else "0.00000", 8 if now % 86_400_000 > 1_000 else 0),
     ]  # fmt: skip
     assert total["spentTokens"] == 16
+
+
+async def test_cp_56_a_new_budget_counts_what_is_not_written_yet(api):
+    now = api.plane.now_ms()
+    for key_id, time_ms in (("aigk_1", now), ("", now), ("", now - 86_400_000)):
+        api.plane.usage.put(event(time_ms, access_key_id=key_id, cost=100, input_tokens=7, output_tokens=1))
+    made = await api.created("/access-keys", {})
+    api.plane.usage.put(event(now, access_key_id=made["id"], cost=1, input_tokens=1, output_tokens=0))
+    day = await api.created("/ext/budgets", {"scope": "account", "period": "day", "limitUsd": "1"})
+    mine = {"scope": "accessKey", "accessKeyId": made["id"], "period": "total", "limitUsd": "1"}
+    assert (day["spentUsd"], day["spentTokens"]) == ("0.00201", 17)
+    assert (await api.created("/ext/budgets", mine))["spentTokens"] == 1
 
 
 async def test_cp_67_last_uses_are_written_at_most_every_ten_seconds(api):
