@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.actions import ACTIONS
@@ -14,10 +15,12 @@ from gateway.policy.json_schema import policy_json_schema
 from gateway.policy.load import PolicyContext, load_policy, policy_context
 from gateway.policy.options import PolicyOptions
 from gateway.problems import Problems, Severity
-from gateway.secrets.sources import build_sources
+from gateway.secrets.sources import SecretTable, build_sources
 from gateway.settings.environment import read_environment
 from gateway.settings.load import load_settings
 from gateway.settings.model import Settings
+from gateway.store.db import StoreOptions
+from gateway.store.vaults import secret_names
 
 
 def check_files(files: Sequence[str], *, config: str | None = None) -> int:
@@ -25,7 +28,8 @@ def check_files(files: Sequence[str], *, config: str | None = None) -> int:
     settings = _settings(config)
     if settings is None:
         return 2
-    context = policy_context(ACTIONS, options_of(settings))
+    options = replace(options_of(settings), secret_exists=_secret_test(settings, described=config is not None))
+    context = policy_context(ACTIONS, options)
     results = [check_file(name, context) for name in files]
     for result in results:
         for problem in result:
@@ -113,6 +117,27 @@ def _settings(config: str | None) -> Settings | None:
         print(problems, file=sys.stderr)
         return None
     return settings
+
+
+def _secret_test(settings: Settings, *, described: bool) -> Callable[[str | None, str], bool] | None:
+    """Whether a secret exists, for warnings (TP-606): in files, the environment, or the store, which stays sealed.
+
+    None where nothing tells anything: neither a configuration nor a single secret is here.
+    """
+    environment = settings.environment
+    table = SecretTable(build_sources(settings.secrets.dir, environment.credentials_directory, environment.variables))
+    stored = secret_names(StoreOptions(settings.server.data_dir).path) or frozenset()
+    if not (described or stored or table.values()):
+        return None
+
+    def exists(vault: str | None, name: str) -> bool:
+        # a stored secret may hold keys, which nobody can see here: its name is enough (TP-602)
+        wanted = {name} if vault is None else {vault}
+        if any(found in wanted or (found == name and place == vault) for place, found in stored):
+            return True
+        return table.has(vault, name) if vault is not None else table.has_single(name)
+
+    return exists
 
 
 def options_of(settings: Settings) -> PolicyOptions:

@@ -229,6 +229,14 @@ class SecretTable:
             return False
         return True
 
+    def has_single(self, name: str) -> bool:
+        """Whether ``get_single`` would answer."""
+        try:
+            self.get_single(name)
+        except SecretLookupError:
+            return False
+        return True
+
     def values(self) -> set[str]:
         """Everything that must not appear in a log: whole texts and the parts of key-value secrets."""
         values: set[str] = set()

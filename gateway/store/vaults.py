@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Final
 
 from gateway.store.rows import Row, Table
@@ -37,3 +40,15 @@ class SecretRow(Row):
 
 VAULTS: Final = Table("vaults", VaultRow)
 SECRETS: Final = Table("secrets", SecretRow)
+
+
+def secret_names(database: Path) -> frozenset[tuple[str, str]] | None:
+    """(vault, secret) of every row, for commands that only look; None if there is no database that can be read."""
+    if not database.is_file():
+        return None
+    query = "SELECT vaults.name, secrets.name FROM secrets JOIN vaults ON vaults.id = secrets.vault_id"
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return frozenset(db.execute(query))
+    except sqlite3.Error:
+        return None
