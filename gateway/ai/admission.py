@@ -17,7 +17,7 @@ from gateway.exchange import Attempt
 from gateway.policy.body import request_body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from gateway.ai.call import AiCall
     from gateway.ai.entities import Candidate, ProviderKey
@@ -75,6 +75,8 @@ def keys_for(call: AiCall, candidate: Candidate) -> Iterable[ProviderKey]:
     call.key_orders.append((candidate, order))
     error = order.error
     if error is None:
+        if order.perishable:
+            return _fresh_keys(call, candidate, order.keys)
         return (
             order.keys if len(call.candidates) == 1 else [key for key in order.keys if call.first_time(candidate, key)]
         )
@@ -83,6 +85,15 @@ def keys_for(call: AiCall, candidate: Candidate) -> Iterable[ProviderKey]:
     attempt.detail = order.detail
     call.failed(attempt, "no_key" if error.spec is errors.NO_API_KEY else "key_selection", error.code, error.message)
     return ()
+
+
+def _fresh_keys(call: AiCall, candidate: Candidate, keys: Iterable[ProviderKey]) -> Iterator[ProviderKey]:
+    """The same, looked at again when their turn comes: no new attempt uses a deleted key (CP-66)."""
+    keyring = call.gateway.keyring
+    for key in keys:
+        fresh = keyring.fresh(candidate, key)
+        if fresh is not None and call.first_time(candidate, fresh):
+            yield fresh
 
 
 def _evaluate_fields(call: AiCall) -> None:

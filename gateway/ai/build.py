@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.cel.env import Environment
     from gateway.clock import Clock
     from gateway.exchange import Exchange
+    from gateway.secrets.stored_keys import StoredKey
     from gateway.settings.model import AiSettings
     from gateway.upstream.transport import Transport
 
@@ -102,6 +103,8 @@ class AiParts:
     #: rows of AG-190 that come from the store, before and after the action's own keys
     rows_before: Sequence[Row] = ()
     rows_after: Sequence[Row] = ()
+    #: a stored provider key as it is now
+    look_up: Callable[[str], StoredKey | None] | None = None
 
 
 class Engine(NamedTuple):
@@ -232,6 +235,7 @@ class GatewayBuilder:
                 cooling=self._settings.key_cooldown,
                 rows_before=parts.rows_before,
                 rows_after=parts.rows_after,
+                look_up=parts.look_up,
             ),
             compile_text=lambda text: compile_template(text, environment),
             scope_of=parts.scope_of,

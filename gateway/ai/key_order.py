@@ -25,14 +25,17 @@ class Dropped(NamedTuple):
 class KeyOrder:
     """The keys to try, or why there are none. May be shared between requests: never changed."""
 
-    __slots__ = ("_failure", "cooling", "detail", "dropped", "keys", "selections")
+    __slots__ = ("_failure", "cooling", "detail", "dropped", "keys", "perishable", "selections")
 
     def __init__(
         self, keys: tuple[ProviderKey, ...], *, selections: tuple[Selection, ...] = (),
         dropped: tuple[Dropped, ...] = (), cooling: tuple[str, ...] = (),
         failure: tuple[ErrorSpec, Mapping[str, Any]] | None = None, detail: GatewayError | None = None,
+        perishable: bool = False,
     ) -> None:  # fmt: skip
         self.keys = keys
+        #: keys behind the first are the store's: they may be deleted or rotated before their turn comes
+        self.perishable = perishable
         #: what stands beside 3802 and says what the caller could do (AG 12.2: 3817, 3819, 27202)
         self.detail = detail
         #: one per strategy that was evaluated (AG-280)

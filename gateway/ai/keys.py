@@ -82,6 +82,8 @@ class KeyOptions:
     cooling: bool = True
     rows_before: Sequence[Row] = ()
     rows_after: Sequence[Row] = ()
+    #: a stored key as it is now; None: deleted
+    look_up: Callable[[str], StoredKey | None] | None = None
 
 
 class CandidateKeys:
@@ -160,6 +162,16 @@ class Keyring:
                 known.clear()
             key = known[source, stored.id] = self.key(candidate, stored.value, source, stored.id, stored.rotation)
         return key
+
+    def fresh(self, candidate: Candidate, key: ProviderKey) -> ProviderKey | None:
+        """The key with its present value; None if it was deleted meanwhile (CP-34, CP-66)."""
+        look_up = self._options.look_up
+        if not key.stored_id or look_up is None:
+            return key
+        stored = look_up(key.stored_id)
+        if stored is None:
+            return None
+        return key if stored.value is key.value else self.stored_key(candidate, stored, key.source)
 
     def managed_keys(self, candidate: Candidate, request: KeyRequest) -> Sequence[ProviderKey]:
         """Row 6, and steps of type ``ngrok``: the operator's keys for everybody (AG-192)."""
@@ -245,7 +257,9 @@ class Keyring:
         if not keys:
             return KeyOrder((), failure=(NO_API_KEY, {}), detail=no_rule_keys(candidate))
         distinct = _distinct(keys)
-        return KeyOrder(distinct, selections=(Selection(DEFAULT_KEYS, "", distinct),), cooling=tuple(cooling))
+        selections = (Selection(DEFAULT_KEYS, "", distinct),)
+        perishable = len(distinct) > 1 and any(key.stored_id for key in distinct[1:])
+        return KeyOrder(distinct, selections=selections, cooling=tuple(cooling), perishable=perishable)
 
     def _listed(self, keys: tuple[ProviderKey, ...], dropped: tuple[Dropped, ...], now_s: float) -> KeyOrder:
         if not keys:

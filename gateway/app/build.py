@@ -124,6 +124,7 @@ class SnapshotBuilder:
             estimator=parts.estimator,
             rows_before=(parts.keys.routed, parts.keys.attached),
             rows_after=(parts.keys.account,),
+            look_up=parts.keys.provider_key,
         )
 
     def _endpoint(

@@ -113,6 +113,10 @@ class GatewayKeys:
         self._grants[identity] = scope
         return scope
 
+    def provider_key(self, key_id: str) -> StoredKey | None:
+        """A stored provider key as it is now."""
+        return None if self._view is None else self._view.provider_keys.get(key_id)
+
     # ---- rows of AG-190 -------------------------------------------------------------------------------------------
 
     def routed(

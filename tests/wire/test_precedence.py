@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 
 from gateway.demo.server import DemoProvider
 from tests.wire.managed import ManagedGateway
 from tests.wire.running import ai_policy, settings_for
-from tests.wire.serving import provider_entry, until
+from tests.wire.serving import CHAT_PATH, chat_body, provider_entry, until
 
 #: what the demo provider takes as keys: ``demo-key-500:pad=2`` answers 500, and its padding tells it from others
 MANAGED = "demo-key-managed"
@@ -283,3 +285,47 @@ async def test_ag_98_automatic_selection_counts_what_the_store_offers(kind: str)
         status, body = await gateway.chat(token, "ngrok/auto")
         assert status == 200, body
         assert tried(provider) == [f"demo-key-{kind}"]
+
+
+async def test_cp_66_a_key_deleted_during_a_request_gets_no_attempt() -> None:
+    """CP-34: nor does the value that a key had before it was rotated."""
+    async with world() as (provider, gateway):
+        last = await stored(gateway, "demo-key-last")
+        middle = await stored(gateway, "demo-key-gone")
+        await stored(gateway, "demo-key-500:late=400ms")
+        _, token = await gateway.key()
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(ask(gateway, token))
+            await until(lambda: provider.stats.requests == 1)
+            assert (await gateway.call("DELETE", f"/provider-keys/{middle}"))[0] == 204
+            body = {"name": "last", "value": "demo-key-rotated"}
+            assert (await gateway.call("POST", f"/provider-keys/{last}/rotate", body))[0] == 200
+        assert running.result() == (200, "")
+        assert tried(provider) == ["demo-key-500:late=400ms", "demo-key-rotated"]
+
+
+async def test_cp_66_revocation_under_load() -> None:
+    """No request that starts after the 204 succeeds (CP-142, P15)."""
+    async with world("demo-key-policy") as (provider, gateway):
+        key_id, token = await gateway.key()
+        revoked = asyncio.Event()
+        after: list[int] = []
+
+        async def caller() -> None:
+            async with aiohttp.ClientSession(gateway.url, headers={"authorization": f"Bearer {token}"}) as client:
+                for _ in range(400):
+                    late = revoked.is_set()
+                    async with client.post(CHAT_PATH, data=chat_body()) as answer:
+                        if late:
+                            after.append(answer.status)
+                    if len(after) > 100:
+                        return
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(caller())
+            await until(lambda: provider.stats.requests > 40)
+            assert (await gateway.call("DELETE", f"/access-keys/{key_id}"))[0] == 204
+            revoked.set()
+        assert len(after) > 100
+        assert set(after) == {401}
