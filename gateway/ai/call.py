@@ -133,6 +133,11 @@ class AiCall:
     def cost_usd(self) -> float | None:
         return float(self.cost) if self.cost is not None else None
 
+    @property
+    def tokens_estimated(self) -> bool:
+        """The gateway counted what the provider did not report (AG-240, P03)."""
+        return self.usage is not None and self.usage.estimated
+
     # ---- what the keys ask (keys.KeyRequest) ------------------------------------------------------------------------
 
     @property

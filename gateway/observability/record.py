@@ -11,6 +11,7 @@ Fields in JSON
     time event id endpoint key method path status ms gateway_ms bytes     always; ``key`` is a gateway key's id or null
     surface models stream input_tokens output_tokens cost_usd attempts    of a model request
     provider model first_byte_ms                                          if there was an attempt: the last one's
+    tokens_estimated                                                      true if the provider did not report them all
     code message cause                                                    of a failed request
     logs                                                                  metadata of ``log`` actions (TP-425)
 An attempt: provider model status outcome code ms key; outcome is success, cancelled, or a kind of AG-180.
@@ -48,6 +49,8 @@ class ModelRequest(Protocol):
     def output_tokens(self) -> int | None: ...
     @property
     def cost_usd(self) -> float | None: ...
+    @property
+    def tokens_estimated(self) -> bool: ...
 
 
 def build_recorder(sink: LogSink, clock: Clock, *, as_json: bool, colour: bool = False) -> Callable[[Exchange], None]:
@@ -103,6 +106,8 @@ def _describe_model(record: dict[str, Any], exchange: Exchange, ai: ModelRequest
     record["input_tokens"] = ai.input_tokens
     record["output_tokens"] = ai.output_tokens
     record["cost_usd"] = ai.cost_usd
+    if ai.tokens_estimated:
+        record["tokens_estimated"] = True
     attempts = exchange.attempts
     if attempts:
         last = attempts[-1]

@@ -73,4 +73,6 @@ async def test_ag_330_a_stream_that_breaks_off_is_an_error_p08():
     async with serving() as (_, gateway):
         record = await record_of(gateway, "demo:demo-cut-5:delay=0ms", stream=True)
     assert (record["status"], record["code"], record["stream"]) == (200, "ERR_NGROK_3800", True)
+    assert record["tokens_estimated"] is True
+    assert record["output_tokens"] >= 5
     assert [each["outcome"] for each in record["attempts"]] == ["stream_error"]

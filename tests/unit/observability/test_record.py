@@ -30,6 +30,7 @@ class ModelFacts:
     input_tokens: int | None = 12
     output_tokens: int | None = 340
     cost_usd: float | None = None
+    tokens_estimated: bool = False
 
 
 def _exchange(path: str = "/v1/chat/completions") -> Exchange:
@@ -129,6 +130,13 @@ def test_record_of_a_failure() -> None:
     assert record["code"] == "ERR_NGROK_3807"
     assert record["message"] == "All providers failed: none left"
     assert record["cause"] == "connection refused"
+
+
+def test_estimated_tokens_are_told_apart_p03() -> None:
+    exchange = _model_exchange()
+    assert "tokens_estimated" not in describe(exchange, 1_001.0, "T")
+    exchange.ai.tokens_estimated = True
+    assert describe(exchange, 1_001.0, "T")["tokens_estimated"] is True
 
 
 def test_unfinished_attempt_lasts_until_now() -> None:
