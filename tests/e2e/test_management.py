@@ -142,3 +142,25 @@ async def test_health_needs_no_credential(tmp_path: Path) -> None:
                 assert answer.status == 200
         async with nobody.get("/endpoints") as answer:
             assert answer.status == 401
+
+
+async def test_usage_and_budgets_survive_a_restart(tmp_path: Path) -> None:
+    """SV-21, CP-57: SIGTERM writes what is pending; counters go on from there, custom providers serve at once."""
+    async with DemoProvider() as provider:
+        policy = policy_for(provider).replace("${secrets.get('openai', 'api-key')}", "demo-key-policy")
+        async with program(tmp_path, policy) as gateway:
+            budget = {"scope": "account", "period": "month", "limitTokens": 1_000_000}
+            status, made = await gateway.call("POST", "/ext/budgets", budget)
+            assert status == 201, made
+            custom = {"providerId": "mine", "name": "Mine", "baseUrl": provider.base_url, "models": [{"modelId": "m"}]}
+            assert (await gateway.call("POST", "/providers", custom))[0] == 201
+            answers = [await gateway.chat() for _ in range(5)]
+            assert [status for status, _ in answers] == [200] * 5
+        spent = sum(body["usage"]["total_tokens"] for _, body in answers)
+        async with program(tmp_path, policy) as gateway:
+            _, page = await gateway.call("GET", "/usage?startTime=2000-01-01T00:00:00Z")
+            assert len(page["aiGatewayUsage"]) == 5
+            _, shown = await gateway.call("GET", f"/ext/budgets/{made['id']}")
+            assert shown["spentTokens"] == spent
+            async with gateway.clients.get("/v1/models") as answer:
+                assert "mine:m" in [model["id"] for model in (await answer.json())["data"]]

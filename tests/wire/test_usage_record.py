@@ -127,3 +127,35 @@ async def test_sv_24_losing_the_disk_stops_no_traffic(monkeypatch: pytest.Monkey
         assert len(await gateway.events()) == 3
         status, ready = await gateway.call("GET", "/readyz")
         assert (ready["status"], ready["store"], ready["usage"]) == ("ready", "ok", "ok")
+
+
+async def test_p22_the_store_disappears_and_comes_back() -> None:
+    """Keys, secrets, scopes and budgets of the store go on working; writes are 503; nothing has to be restarted."""
+    async with managed(id="openai", **PRICED) as (provider, gateway):
+        _, token = await gateway.key()
+        await gateway.made("/provider-keys", {"providerId": "openai", "name": "k", "value": "demo-key-stored"})
+        budget = await gateway.made("/ext/budgets", {"scope": "account", "period": "total", "limitTokens": 100_000})
+        assert (await gateway.chat(token))[0] == 200
+        (before,) = await gateway.events()
+        folder = gateway.settings.server.data_dir
+        away = folder / "away"
+        away.mkdir()
+        for file in list(folder.glob("gateway.db*")):
+            file.rename(away / file.name)
+        await until(lambda: gateway.plane.store.trouble == "missing")
+        for _ in range(3):
+            assert (await gateway.chat(token))[0] == 200
+        assert (await gateway.chat("ng-unknown000000-g1-x"))[0] == 401
+        assert provider.last.key == "demo-key-stored"
+        assert (await gateway.call("POST", "/access-keys", {}))[0] == 503
+        assert (await gateway.call("GET", "/readyz"))[1]["store"] == "missing"
+        counter = gateway.plane.ledger.counter(budget["id"])
+        assert counter is not None
+        used = before["inputTokens"] + before["outputTokens"]
+        assert counter.spent_tokens == 4 * used
+        for file in list(away.iterdir()):
+            file.rename(folder / file.name)
+        await until(lambda: gateway.plane.store.trouble is None)
+        assert len(await gateway.events()) == 4
+        assert (await gateway.budget(budget["id"]))["spentTokens"] == 4 * used
+        assert (await gateway.call("POST", "/access-keys", {}))[0] == 201
