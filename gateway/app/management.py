@@ -26,7 +26,7 @@ from gateway.control.server import AdminServer, UnsafeListenError
 from gateway.control.upkeep import Upkeep
 from gateway.control.urls import base_url_fault
 from gateway.secrets.crypto import SealError
-from gateway.secrets.master_key import KeySource, MasterKeyError
+from gateway.secrets.master_key import KeySource, MasterKeyError, key_id_key
 from gateway.secrets.sources import key_values
 from gateway.secrets.table import StoredSecrets
 from gateway.store.db import StoreMismatchError, StoreUnavailable
@@ -96,6 +96,8 @@ class Management:
         self._plane: ControlPlane | None = None
         self._upkeep: Upkeep | None = None
         self._destinations: Destinations | None = None
+        #: what ids of provider keys are made with (AG-120)
+        self._key_ids = b""
         self.secrets = LiveSecrets()
         self.server: AdminServer | None = None
 
@@ -126,6 +128,7 @@ class Management:
             raise ManagementError(str(error)) from None
         plane = self._plane
         assert plane is not None
+        parts.installation_key = self._key_ids
         parts.keys.last_used = plane.last_used
         parts.accounting.connect(usage=plane.usage, ledger=plane.ledger, last_used=plane.last_used)
         parts.account = self._account = account_of(plane.view)
@@ -145,6 +148,7 @@ class Management:
         if installation.keys.made:
             made = " and ".join(map(str, installation.keys.made))
             log.warning("made %s: move them away from the store (security.master_key_file) and keep a copy", made)
+        self._key_ids = key_id_key(installation.keys.pepper)
         self._plane = build_plane(installation, self._clock, self, self)
         return ensure_admin_key(self._plane, data_dir, environment.get("GATEWAY_BOOTSTRAP_API_KEY"))
 

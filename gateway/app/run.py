@@ -142,7 +142,7 @@ async def _parts(settings: Settings, tasks: Tasks, first: Sequence[SecretSource]
     found = await asyncio.to_thread(
         build_sources, settings.secrets.dir, environment.credentials_directory, environment.variables
     )
-    # a key id only has to be stable while the process lives, until the store brings a lasting one
+    # without a store a key's id is stable while the process lives; `Management.open` brings a lasting key
     return build_parts(
         settings, secrets=SecretTable([*first, *found]), installation_key=secrets.token_bytes(32), tasks=tasks
     )

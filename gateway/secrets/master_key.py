@@ -89,6 +89,11 @@ def pepper_check(pepper: bytes) -> bytes:
     return hmac.digest(pepper, b"aigw pepper check", hashlib.sha256)
 
 
+def key_id_key(pepper: bytes) -> bytes:
+    """What ids of provider keys are made with: the same at every start, in another installation another (AG-120)."""
+    return hmac.digest(pepper, b"aigw key ids", hashlib.sha256)
+
+
 def begin_rotation(source: KeySource, new_value: str | None = None) -> MasterKey:
     """The key to rotate to: the one given, else that of an interrupted rotation, else a new one; kept in ``.next``."""
     if new_value is not None:
