@@ -113,7 +113,7 @@ class Upkeep:
         plane, now = self._plane, self._plane.clock.monotonic()
         if plane.store.trouble is not None:
             # Nothing else may be due, and /readyz must not stay degraded for that.
-            await plane.store.write(lambda tx: None)
+            await plane.store.probe()
         await plane.refresh()
         while await self.write_usage() == _BATCH:
             pass

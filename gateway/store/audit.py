@@ -27,6 +27,7 @@ from typing import Any, Final
 import orjson
 
 GENESIS: Final = "0" * 64
+_PROBE: Final = b" " * 1_024
 _HASH_MEMBER: Final = re.compile(rb',"hash":"([0-9a-f]{64})"\}\n?\Z')
 
 
@@ -85,6 +86,18 @@ class AuditFile:
             file.flush()
             os.fsync(file.fileno())
         return Head(seq, chain, size + len(text))
+
+    def probe(self) -> None:
+        """Whether a line could be written: writes what is none and takes it back."""
+        with self._open() as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(size)
+            try:
+                file.write(_PROBE)
+                file.flush()
+                os.fsync(file.fileno())
+            finally:
+                os.ftruncate(file.fileno(), size)
 
     def cut(self, head: Head) -> None:
         """Takes back what a failed transaction wrote."""

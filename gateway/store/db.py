@@ -13,6 +13,7 @@ Facts are single values: check values, the audit head, the highest id, the chang
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ AUDIT_FILE: Final = "audit.log"
 HIGHEST_ID: Final = "highest_id"
 CHANGES: Final = "changes"
 AUDIT_HEAD: Final = "audit_head"
+PROBE: Final = "probe"
 _CLOSE_S: Final = 10.0
 
 #: primary SQLite result code → what the operator reads in /readyz
@@ -46,6 +48,14 @@ _TROUBLE: Final[Mapping[int, str]] = {
     sqlite3.SQLITE_IOERR: "failing",
     sqlite3.SQLITE_CANTOPEN: "missing",
     sqlite3.SQLITE_NOMEM: "out of memory",
+}
+#: the same for what the system says of the audit log
+_DISK_TROUBLE: Final[Mapping[int, str]] = {
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "full",
+    errno.EFBIG: "full",
+    errno.EROFS: "read-only",
+    errno.EIO: "failing",
 }
 #: after these the connection itself is fine
 _TRANSIENT: Final = frozenset({"full", "locked"})
@@ -122,6 +132,8 @@ class Store:
         self._options = options
         self._clock = clock
         self._audit = AuditFile(options.audit_path)
+        #: kept apart from the writer's: writes without events go on and must not hide it
+        self._audit_trouble: str | None = None
         self._writer = _Side(options)
         self._reader = _Side(options, query_only=True)
         self._write_lane = Lane("store-writer")
@@ -146,7 +158,7 @@ class Store:
     @property
     def trouble(self) -> str | None:
         """Why the last write or read failed; None if it did not."""
-        return self._writer.trouble or self._reader.trouble
+        return self._writer.trouble or self._reader.trouble or self._audit_trouble
 
     async def write(self, work: Callable[[Transaction], Result], *, durable: bool = True) -> Result:
         """Runs ``work`` in a transaction; rolled back if it raises. Not durable: a power cut may lose it (AG-288)."""
@@ -161,6 +173,15 @@ class Store:
             return await self._read_lane.run(lambda: self._reader.guarded(lambda db: _viewed(db, work)))
         except LaneFullError:
             raise StoreUnavailable("busy") from None
+
+    async def probe(self) -> None:
+        """Writes to the database and to the audit log and takes it back; raises StoreUnavailable as a change would."""
+
+        def work(tx: Transaction) -> None:
+            tx.set_fact(PROBE, str(tx.now_ms).encode())
+            self._recorded(self._audit.probe)
+
+        await self.write(work)
 
     def write_now(self, work: Callable[[Transaction], Result]) -> Result:
         """``write`` for commands without an event loop; blocks."""
@@ -199,11 +220,17 @@ class Store:
         if tx.changed:
             tx.set_fact(CHANGES, str(int(tx.fact(CHANGES) or 0) + 1).encode())
         if tx.events:
-            try:
-                new_head = self._audit.append(tx.events, head)
-            except OSError:
-                raise StoreUnavailable("unable to write the audit log") from None
-            tx.set_fact(AUDIT_HEAD, new_head.pack())
+            tx.set_fact(AUDIT_HEAD, self._recorded(lambda: self._audit.append(tx.events, head)).pack())
+
+    def _recorded(self, work: Callable[[], Result]) -> Result:
+        """Work on the audit log; what the disk says of it becomes StoreUnavailable."""
+        try:
+            result = work()
+        except OSError as error:
+            self._audit_trouble = _DISK_TROUBLE.get(error.errno or 0, "unable to write the audit log")
+            raise StoreUnavailable(self._audit_trouble) from None
+        self._audit_trouble = None
+        return result
 
     def _undo(self, db: sqlite3.Connection, tx: Transaction, head: Head) -> None:
         if tx.events:

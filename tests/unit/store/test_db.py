@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sqlite3
@@ -233,3 +234,31 @@ def test_cp_19_what_was_confirmed_survives_kill_9(options, clock, after):
         assert (report.problem, report.lines) == (None, len(kept) + 1)
     finally:
         store.close()
+
+
+async def test_sv_24_trouble_with_the_audit_log_is_not_hidden_by_writes_without_events(store, options):
+    """Usage goes on being written every half second; the audit log is still not there."""
+    options.audit_path.mkdir()
+    with pytest.raises(StoreUnavailable, match="audit log"):
+        await store.write(lambda tx: tx.events.append({"event_id": "ev_1"}))
+    await store.write(lambda tx: tx.set_fact("x", b"1"))
+    assert store.trouble == "unable to write the audit log"
+    with pytest.raises(StoreUnavailable, match="audit log"):
+        await store.probe()
+    options.audit_path.rmdir()
+    await store.probe()
+    assert store.trouble is None
+    assert options.audit_path.stat().st_size == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "trouble"), [(errno.ENOSPC, "full"), (errno.EFBIG, "full"), (errno.EROFS, "read-only")]
+)
+async def test_p22_a_full_disk_is_called_so_whoever_meets_it_first(store, monkeypatch, number, trouble):
+    def refuse(events, head):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(store._audit, "append", refuse)
+    with pytest.raises(StoreUnavailable, match=f"the store is {trouble}"):
+        await store.write(lambda tx: tx.events.append({"event_id": "ev_1"}))
+    assert store.trouble == trouble
