@@ -13,7 +13,7 @@ Fields in JSON
     provider model first_byte_ms                                          if there was an attempt: the last one's
     tokens_estimated                                                      true if the provider did not report them all
     code message cause                                                    of a failed request
-    logs                                                                  metadata of ``log`` actions (TP-425)
+    traffic_policy                                                        ``logs``: metadata of ``log`` actions (TP-425)
 An attempt: provider model status outcome code ms key; outcome is success, cancelled, or a kind of AG-180.
 """
 
@@ -95,7 +95,7 @@ def describe(exchange: Exchange, finished: float, time: str) -> dict[str, Any]:
         if error.cause:
             record["cause"] = error.cause
     if exchange.log_metadata:
-        record["logs"] = exchange.log_metadata
+        record["traffic_policy"] = {"logs": exchange.log_metadata}
     return record
 
 

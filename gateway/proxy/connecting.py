@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from gateway.exchange import Exchange
 from gateway.headers import HeaderMap
@@ -24,24 +26,43 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.connections")
 
 
-def admits(conn: Connection, parts: HandlerParts) -> bool:
-    """Whether the connection may stay."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a connection may stay; ``event`` is what has to be logged when it closes (TP-425)."""
+
+    admitted: bool
+    event: Mapping[str, Any] | None = None
+
+
+_ADMITTED = Verdict(admitted=True)
+
+
+def judge(conn: Connection, parts: HandlerParts) -> Verdict:
+    """What the policy of the connection's endpoint says to it."""
     snapshot = parts.snapshot.current
     endpoint = parts.listener.connect_endpoint(snapshot)
     if endpoint is None or endpoint.connect_phase is None:
-        return True
+        return _ADMITTED
     exchange = _exchange(conn, endpoint, parts)
     outcome = _decide(endpoint.connect_phase, exchange)
+    event = None
     if exchange.log_metadata:
-        fields = {"client_ip": conn.client_ip, "endpoint": endpoint.id, "logs": exchange.log_metadata}
-        log.info("connection from %s", conn.client_ip, extra={"event": "connection", "fields": fields})
+        logs = {"logs": exchange.log_metadata}
+        event = {"client_ip": conn.client_ip, "endpoint": endpoint.id, "traffic_policy": logs}
     if outcome is None:
-        return True
+        return Verdict(admitted=True, event=event)
     error = getattr(outcome, "error", None)
     if error is not None:
         reason = error.cause or error.message
         log.info("connection from %s closed: %s %s", conn.client_ip, error.code, reason)
-    return False
+    return Verdict(admitted=False, event=event)
+
+
+def report_closed(event: Mapping[str, Any] | None) -> None:
+    """A connection is over of which a policy wanted to log something."""
+    if event is not None:
+        extra = {"event": "tcp_connection_closed.v0", "fields": event}
+        log.info("connection from %s closed", event["client_ip"], extra=extra)
 
 
 def _decide(phase: CompiledPhase, exchange: Exchange) -> Outcome:

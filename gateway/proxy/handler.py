@@ -13,22 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway import errors
 from gateway.ai.inbound import header_block
 from gateway.errors import GatewayError, failure
 from gateway.exchange import Exchange, RequestHead, ResponseHead
 from gateway.observability.tally import SurfaceTally
-from gateway.policy.action import CloseConnection, Forward, Refuse, Respond
+from gateway.policy.action import OUTCOMES, CloseConnection, Forward, Refuse, Respond
 from gateway.policy.engine import run_phase
 from gateway.proxy import respond
 from gateway.proxy.accept import connection_facts, open_exchange, read_head
 from gateway.proxy.commit import commit_forward
-from gateway.proxy.connecting import admits
+from gateway.proxy.connecting import judge, report_closed
 from gateway.proxy.heads import HeadTable
 from gateway.proxy.phases import response_phase, unhandled
 from gateway.upstream.deadlines import Deadlines
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
 
     from gateway.clock import Clock
+    from gateway.policy.action import Outcome
     from gateway.proxy.downstream import Downstream
     from gateway.snapshot import Listener, SnapshotRef
 
@@ -64,6 +64,8 @@ class Handler:
         self.deadlines = Deadlines(asyncio.get_running_loop())
         #: connections open, for the limit and for draining
         self.connections: set[Downstream] = set()
+        #: what is logged when a connection closes (TP-425)
+        self._closing: dict[Downstream, Mapping[str, Any]] = {}
         #: requests being served
         self.inflight = 0
         #: requests that were refused before their endpoint was known
@@ -81,16 +83,22 @@ class Handler:
         assert downstream.transport is not None
         conn = downstream.conn = connection_facts(downstream.transport, self._parts.clock)
         try:
-            if not admits(conn, self._parts):
-                return False
+            verdict = judge(conn, self._parts)
         except Exception as exception:  # noqa: BLE001 - a phase that cannot be run must not let anybody in
             self._parts.fault(exception, None)
             return False
+        if not verdict.admitted:
+            report_closed(verdict.event)
+            return False
+        if verdict.event is not None:
+            self._closing[downstream] = verdict.event
         self.connections.add(downstream)
         return True
 
     def disconnected(self, downstream: Downstream) -> None:
         self.connections.discard(downstream)
+        if self._closing:
+            report_closed(self._closing.pop(downstream, None))
         if self.on_room is not None and len(self.connections) < self._parts.max_connections:
             self.on_room()
 
@@ -109,7 +117,15 @@ class Handler:
             if not isinstance(head, RequestHead):
                 head = self._read(downstream, head)
             downstream.exchange = exchange = open_exchange(downstream, head, self._parts)
-            await self._answer(exchange, downstream)
+            outcome = run_phase(exchange.endpoint.request_phase, exchange)
+            if outcome is not None and not isinstance(outcome, OUTCOMES):
+                outcome = await outcome
+            if type(outcome) is Forward:
+                waiting = commit_forward(exchange, downstream, outcome.held)
+                if waiting is not None:
+                    await waiting
+            else:
+                await self._answer(exchange, downstream, outcome)
         except GatewayError as error:
             self._send_error(exchange, error, downstream)
         except asyncio.CancelledError:
@@ -145,14 +161,13 @@ class Handler:
 
     # ---- phases ---------------------------------------------------------------------------------------------------
 
-    async def _answer(self, exchange: Exchange, downstream: Downstream) -> None:
-        outcome = run_phase(exchange.endpoint.request_phase, exchange)
-        if inspect.isawaitable(outcome):
-            outcome = await outcome
+    async def _answer(self, exchange: Exchange, downstream: Downstream, outcome: Outcome) -> None:
         if outcome is None:
             outcome = await unhandled(exchange)
         if isinstance(outcome, Forward):
-            await commit_forward(exchange, downstream, outcome.held)
+            waiting = commit_forward(exchange, downstream, outcome.held)
+            if waiting is not None:
+                await waiting
         elif isinstance(outcome, Respond):
             await self._respond(exchange, downstream, outcome)
         elif isinstance(outcome, Refuse):

@@ -153,7 +153,7 @@ async def test_the_log_shows_no_secret_whatever_policies_write(tmp_path: Path) -
     sink = LogSink(writing)
     running: list[Process] = []
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve_process(settings, sink, running.append))
+        group.create_task(serve_process(settings, sink, lambda process, management: running.append(process)))
         await until(lambda: running)
         gateway = running[0].listeners[0]
         for said in ("sk-inline-key-of-the-policy", "secret-of-the-environment", "secret-of-a-file-1"):
@@ -245,7 +245,7 @@ async def test_a_shared_listener_asks_the_endpoint_for_any_host() -> None:
     async with RunningGateway(two_endpoints(settings, "*")) as gateway:
         assert await received(gateway) == b""
     with pytest.raises(ConfigurationError) as refused:
-        await serve_process(two_endpoints(settings, "a.test"), LogSink(), lambda process: None)
+        await serve_process(two_endpoints(settings, "a.test"), LogSink(), lambda process, management: None)
     assert any("listener of its own" in str(problem) for found in refused.value.problems for problem in found)
 
 

@@ -160,7 +160,7 @@ def test_log_metadata_keeps_types() -> None:
     exchange = _exchange()
     exchange.log_metadata = [{"metadata": {"n": 1, "b": True}}, {"metadata": {"l": [1.5, None]}}]
     record = orjson.loads(encode_json(describe(exchange, 1_000.5, "T")))
-    assert record["logs"] == [{"metadata": {"n": 1, "b": True}}, {"metadata": {"l": [1.5, None]}}]
+    assert record["traffic_policy"]["logs"] == [{"metadata": {"n": 1, "b": True}}, {"metadata": {"l": [1.5, None]}}]
 
 
 @pytest.mark.parametrize("metadata", [{"n": 1 << 70}, {"s": "\udcff"}, {1: Secret("canary-secret")}])
