@@ -16,6 +16,8 @@ from gateway.policy.action import ActionSpec, CompiledAction, CompileDeps
 from gateway.policy.model import Phase, Terminates
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.exchange import Exchange
     from gateway.policy.action import Outcome
 
@@ -24,12 +26,8 @@ def compile_ai_gateway(config: AiGatewayConfig, deps: CompileDeps) -> CompiledAc
     """AG-1: the gateway is built once per snapshot; a run is one client call."""
     gateway = deps.service(GatewayBuilder).action(config, deps.endpoint)
 
-    async def run(exchange: Exchange) -> Outcome:
-        try:
-            return await failover.run(gateway, exchange)
-        finally:
-            if exchange.ai is not None:
-                exchange.results["ai_gateway"] = AiGatewayResult(exchange.ai)
+    def run(exchange: Exchange) -> Awaitable[Outcome]:
+        return failover.run(gateway, exchange)
 
     return CompiledAction("ai-gateway", run, is_async=True)
 

@@ -14,32 +14,33 @@ from gateway.ai.outbound import HOP_HEADER, UpstreamQuery, client_lines, field_l
 from gateway.ai.request import parse_request
 from gateway.ai.splice import encode_overrides
 from gateway.exchange import Attempt
-from gateway.policy.body import request_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from gateway.ai.call import AiCall
     from gateway.ai.entities import Candidate, ProviderKey
-    from gateway.ai.reach import Reach
-    from gateway.ai.request import AiRequest
     from gateway.policy.action import Respond
 
 
-async def admit(call: AiCall) -> Respond | None:
-    """Prepares the call's candidates; an answer if the gateway itself gives one (``/v1/models``)."""
-    exchange, gateway = call.exchange, call.gateway
-    caller = caller_of(gateway, exchange)
+def enter(call: AiCall) -> Respond | None:
+    """Which API is meant and who calls; an answer if the gateway itself gives one (``/v1/models``)."""
+    gateway = call.gateway
+    caller = call.caller = caller_of(gateway, call.exchange)
     call.credential = caller.credential
     gateway.authenticate(call)
-    surface = caller.surface
-    if surface is None:
-        return models_list.answer(call)
-    call.surface_of = surface
-    body = await request_body(exchange, gateway.options.max_body_bytes)
-    call.request = request = parse_request(surface, body)
+    call.surface_of = caller.surface
+    return models_list.answer(call) if caller.surface is None else None
+
+
+def prepare(call: AiCall, body: bytes) -> None:
+    """What is asked, and which candidates there are."""
+    exchange, gateway, caller = call.exchange, call.gateway, call.caller
+    assert caller is not None
+    assert caller.surface is not None
+    call.request = request = parse_request(caller.surface, body)
     call.requested_models = request.names
-    if gateway.has_fields:
+    if gateway.headers or gateway.query or gateway.body:
         _evaluate_fields(call)
     call.lines = caller.lines
     if exchange.secrets_seen:
@@ -49,15 +50,12 @@ async def admit(call: AiCall) -> Respond | None:
         )
     if exchange.query or gateway.query:
         call.upstream_query = UpstreamQuery.of(exchange.query, call.query)
-    _plan(call, request, caller.reach or gateway.reach(call))
-    return None
-
-
-def _plan(call: AiCall, request: AiRequest, reach: Reach) -> None:
-    """Resolves the names to candidates (AG-90); raises the errors of AG-81 and AG-102."""
-    gateway = call.gateway
     plan = call.plan = gateway.universe.plan(
-        request.model, request.models, request.surface, reach, lambda: gateway.scope_of(call.exchange)
+        request.model,
+        request.models,
+        request.surface,
+        caller.reach or gateway.reach(call),
+        lambda: gateway.scope_of(exchange),
     )
     error = plan.error
     if error is not None:
@@ -101,5 +99,7 @@ def _evaluate_fields(call: AiCall) -> None:
     gateway, exchange = call.gateway, call.exchange
     if gateway.headers:
         call.fields = field_lines({name: text(exchange) for name, text in gateway.headers.items()})
-    call.query = {name: text(exchange) for name, text in gateway.query.items()}
-    call.overrides = encode_overrides({name: value(exchange) for name, value in gateway.body.items()})
+    if gateway.query:
+        call.query = {name: text(exchange) for name, text in gateway.query.items()}
+    if gateway.body:
+        call.overrides = encode_overrides({name: value(exchange) for name, value in gateway.body.items()})

@@ -16,6 +16,7 @@ from gateway.ai.outbound import ClientLines
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from gateway.ai.caller import Caller
     from gateway.ai.candidates import Plan
     from gateway.ai.credentials import ClientCredential
     from gateway.ai.entities import Candidate, ProviderKey
@@ -39,6 +40,7 @@ class AiCall:
 
     __slots__ = (
         "access",
+        "caller",
         "candidates",
         "cost",
         "credential",
@@ -74,6 +76,8 @@ class AiCall:
         self.gateway = gateway
         self.exchange = exchange
         self.deadline = exchange.started + gateway.options.total_timeout_s
+        #: what the request's head says
+        self.caller: Caller | None = None
         self.surface_of: Surface | None = None
         self.request: AiRequest | None = None
         self.requested_models: Sequence[str] = ()

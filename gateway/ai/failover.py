@@ -19,8 +19,10 @@ from gateway.ai.answer import Answer
 from gateway.ai.attempts import attempt_candidate
 from gateway.ai.call import AiCall
 from gateway.ai.final import final_error
+from gateway.ai.result import AiGatewayResult
 from gateway.errors import GatewayError
 from gateway.policy.action import Forward, Outcome, Refuse
+from gateway.policy.body import body_at_hand, request_body
 
 if TYPE_CHECKING:
     from gateway.ai.gateway import AiGateway
@@ -33,10 +35,14 @@ _ALWAYS_HALT = frozenset((401, 403))
 async def run(gateway: AiGateway, exchange: Exchange) -> Outcome:
     """Serves one request of an AI gateway endpoint; None with ``on_error: continue`` after a failure."""
     call = exchange.ai = AiCall(gateway, exchange)
+    exchange.results["ai_gateway"] = AiGatewayResult(call)
     try:
-        local = await admission.admit(call)
+        local = admission.enter(call)
         if local is not None:
             return local
+        limit_bytes = gateway.options.max_body_bytes
+        body = body_at_hand(exchange, limit_bytes)
+        admission.prepare(call, body if body is not None else await request_body(exchange, limit_bytes))
         if gateway.charge is not None and (waiting := gateway.charge(call)) is not None:
             await waiting
         answer = await first_answer(call)

@@ -121,11 +121,6 @@ class AiGateway:
         """Whether such a token may go upstream at all."""
         return self.options.passthrough and not credential.is_gateway_key
 
-    @property
-    def has_fields(self) -> bool:
-        """The action adds something to every request."""
-        return bool(self.headers or self.query or self.body)
-
     def record_attempt(self, attempt: Attempt, measure: Measure) -> None:
         """Books a finished attempt (AG-124); cancelled ones are not booked."""
         key: ProviderKey = attempt.key

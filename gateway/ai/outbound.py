@@ -10,6 +10,7 @@ Source: ai-gateway.md AG-42, AG-43, AG-56, AG-205 to AG-217.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
@@ -51,6 +52,7 @@ _FATES: dict[str, str] = {}
 _FATES_LIMIT: Final = 2_048
 
 
+@functools.lru_cache(maxsize=1_024)
 def is_settable(name: str) -> bool:
     """Whether the action's ``headers`` may set this lower-case name (AG-214)."""
     return (

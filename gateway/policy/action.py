@@ -77,6 +77,8 @@ class CloseConnection:
 
 
 Outcome: TypeAlias = Respond | Refuse | Forward | CloseConnection | None
+#: for ``isinstance``; what else ``run_phase`` gives, besides None, has to be awaited
+OUTCOMES = (Forward, Respond, Refuse, CloseConnection)
 Run: TypeAlias = Callable[["Exchange"], Outcome] | Callable[["Exchange"], Awaitable[Outcome]]
 
 

@@ -19,6 +19,17 @@ _IDENTITY = frozenset(("", "identity"))
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+def body_at_hand(exchange: Exchange, limit_bytes: int) -> bytes | None:
+    """The body where it is here already and is not coded; None: ``request_body`` has to fetch it."""
+    body: bytes | None = exchange.body
+    if body is None:
+        body = exchange.downstream.body_at_hand
+        if body is None or len(body) > limit_bytes or "content-encoding" in exchange.headers:
+            return None
+        exchange.body = body
+    return body
+
+
 async def request_body(exchange: Exchange, limit_bytes: int) -> bytes:
     """At most ``limit_bytes``, before and after decoding; raises GatewayError 3801 with 413, 415 or 400."""
     if exchange.body is not None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.policy.compile import CompiledPhase, CompiledRule
 
 
-def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[Outcome]:
+def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[Outcome]:  # noqa: C901 - one loop, no call per rule
     """The outcome of a phase, or an awaitable of it. Raises nothing but cancellation."""
     rules = phase.rules
     if not rules:
@@ -47,9 +47,15 @@ def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[O
                         continue
                 except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
                     return _failed_rule(phase, rule, error)
-            outcome = _run_actions(phase, rule, exchange)
-            if outcome is not None:
-                return _ended(phase, rule, exchange, outcome)
+            for action in rule.actions:
+                try:
+                    outcome = action.run(exchange)
+                except Exception as error:  # noqa: BLE001 - an action must never fail open
+                    return _failed_action(phase, rule, action, error)
+                if action.is_async:
+                    return _finish(phase, rule, action, exchange, cast("Awaitable[Outcome]", outcome))
+                if outcome is not None:
+                    return cast("Outcome", outcome)
             if index is not None and scope.changes != changes:
                 changes = scope.changes
                 rules = index.possible(scope, phase.rules.index(rule) + 1)
@@ -58,70 +64,48 @@ def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[O
             return None
 
 
-def _ended(
-    phase: CompiledPhase, rule: CompiledRule, exchange: Exchange, outcome: Outcome | _Waiting
-) -> Outcome | Awaitable[Outcome]:
-    """What ends the phase, or waits first."""
-    if isinstance(outcome, _Waiting):
-        return _finish(phase, phase.rules.index(rule) + 1, exchange, outcome)
-    return outcome
-
-
-class _Waiting:
-    """An action that has to be awaited, and where the phase goes on afterwards."""
-
-    __slots__ = ("awaitable", "following", "rule")
-
-    def __init__(self, awaitable: Awaitable[Outcome], rule: CompiledRule, following: int) -> None:
-        self.awaitable = awaitable
-        self.rule = rule
-        self.following = following
-
-
-def _run_actions(phase: CompiledPhase, rule: CompiledRule, exchange: Exchange, first: int = 0) -> Outcome | _Waiting:
-    """A rule's actions from ``first`` on, up to the first that decides something or waits."""
-    following = first
-    for action in rule.actions[first:] if first else rule.actions:
-        following += 1
+async def _finish(
+    phase: CompiledPhase, rule: CompiledRule, action: CompiledAction, exchange: Exchange, waiting: Awaitable[Outcome]
+) -> Outcome:
+    """Awaits an action, then runs the rest of its rule and of the phase."""
+    while True:
         try:
-            outcome = action.run(exchange)
+            outcome = await waiting
         except Exception as error:  # noqa: BLE001 - an action must never fail open
             return _failed_action(phase, rule, action, error)
-        if action.is_async:
-            return _Waiting(cast("Awaitable[Outcome]", outcome), rule, following)
         if outcome is not None:
-            return cast("Outcome", outcome)
+            return outcome
+        following = _go_on(phase, rule, action, exchange)
+        if not isinstance(following, tuple):
+            return following
+        rule, action, waiting = following
+
+
+def _go_on(
+    phase: CompiledPhase, rule: CompiledRule, action: CompiledAction, exchange: Exchange
+) -> Outcome | tuple[CompiledRule, CompiledAction, Awaitable[Outcome]]:
+    """What comes after an action that has waited: an outcome, or the next action to await."""
+    actions = iter(rule.actions)
+    while next(actions) is not action:
+        pass
+    for current in (rule, *phase.rules[phase.rules.index(rule) + 1 :]):
+        if current is not rule:
+            actions = iter(current.actions)
+            try:
+                if current.matches is not None and not current.matches(exchange.scope):
+                    continue
+            except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
+                return _failed_rule(phase, current, error)
+        for following in actions:
+            try:
+                outcome = following.run(exchange)
+            except Exception as error:  # noqa: BLE001 - an action must never fail open
+                return _failed_action(phase, current, following, error)
+            if following.is_async:
+                return current, following, cast("Awaitable[Outcome]", outcome)
+            if outcome is not None:
+                return cast("Outcome", outcome)
     return None
-
-
-async def _finish(phase: CompiledPhase, position: int, exchange: Exchange, waiting: _Waiting) -> Outcome:
-    """Awaits an action, then runs the rest of its rule and of the phase."""
-    current: Outcome | _Waiting = waiting
-    while True:
-        if isinstance(current, _Waiting):
-            current = await _settled(phase, exchange, current)
-            continue
-        if current is not None or position >= len(phase.rules):
-            return current
-        rule = phase.rules[position]
-        position += 1
-        try:
-            if rule.matches is not None and not rule.matches(exchange.scope):
-                continue
-        except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
-            return _failed_rule(phase, rule, error)
-        current = _run_actions(phase, rule, exchange)
-
-
-async def _settled(phase: CompiledPhase, exchange: Exchange, waiting: _Waiting) -> Outcome | _Waiting:
-    """The outcome of a waiting action, or of the actions after it."""
-    try:
-        outcome = await waiting.awaitable
-    except Exception as error:  # noqa: BLE001 - an action must never fail open
-        return _failed_action(phase, waiting.rule, waiting.rule.actions[waiting.following - 1], error)
-    if outcome is not None:
-        return outcome
-    return _run_actions(phase, waiting.rule, exchange, waiting.following)
 
 
 def _failed_rule(phase: CompiledPhase, rule: CompiledRule, error: Exception) -> Outcome:

@@ -216,7 +216,7 @@ class RequestView:
     def url(self) -> Url:
         url = self._url
         if url is None:
-            url = self._url = Url.of(self.exchange)
+            url = self._url = _url_of(self.exchange)
         return url
 
     @property
@@ -265,7 +265,18 @@ class WarmRequestView(RequestView):
 
     def refresh(self) -> None:
         super().refresh()
-        self.url = Url.of(self.exchange)
+        self.url = _url_of(self.exchange)
+
+
+def _url_of(exchange: Exchange) -> Url:
+    """Requests with the same head share it; its only lazy part follows from it."""
+    head = exchange.head
+    if head is None:
+        return Url.of(exchange)
+    url: Url | None = head.notes.get(Url)
+    if url is None:
+        url = head.notes[Url] = Url.of(exchange)
+    return url
 
 
 def _declared_length(headers: HeaderMap) -> int | None:

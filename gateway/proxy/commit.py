@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from gateway import errors
@@ -33,20 +34,38 @@ if TYPE_CHECKING:
 _CLIENT_GONE = 499
 
 
-async def commit_forward(exchange: Exchange, downstream: Downstream, answer: HeldAnswer) -> None:
-    """Runs the response phase, then sends the answer; returns when its last byte was handed over."""
+def commit_forward(exchange: Exchange, downstream: Downstream, answer: HeldAnswer) -> Awaitable[None] | None:
+    """Runs the response phase, then sends the answer; to be awaited unless its last byte was handed over."""
+    if exchange.endpoint.response_phase is not None or isinstance(answer, Handed):
+        return _commit_ruled(exchange, downstream, answer)
+    if exchange.method == "HEAD" or downstream.transport is None or not answer.is_complete:
+        return _commit(exchange, downstream, answer, answer.status, answer.header_block(exchange))
+    headers = answer.header_block(exchange)
+    exchange.status = status = answer.status
+    exchange.keep_alive = exchange.keep_alive and not downstream.draining
+    _send_whole(exchange, downstream, status, headers, _whole_body(exchange, answer))
+    return answer.settle(exchange, Ending.COMPLETE)
+
+
+async def _commit_ruled(exchange: Exchange, downstream: Downstream, answer: HeldAnswer) -> None:
     if exchange.endpoint.response_phase is None:
-        headers = answer.header_block(exchange)
-        status, body = answer.status, None
         transforms = answer.transforms if isinstance(answer, Handed) else None
-    else:
-        try:
-            head = await through_rules(exchange, answer)
-        except BaseException:
-            answer.abandon()
-            raise
-        headers = header_block(head.headers)
-        status, body, transforms = head.status, head.body, head.transforms
+        await _commit(exchange, downstream, answer, answer.status, answer.header_block(exchange), None, transforms)
+        return
+    try:
+        head = await through_rules(exchange, answer)
+    except BaseException:
+        answer.abandon()
+        raise
+    headers = header_block(head.headers)
+    await _commit(exchange, downstream, answer, head.status, headers, head.body, head.transforms)
+
+
+async def _commit(
+    exchange: Exchange, downstream: Downstream, answer: HeldAnswer, status: int, headers: bytes,
+    body: bytes | None = None, transforms: list[Any] | None = None,
+) -> None:  # fmt: skip
+    """``body``: what a rule puts in place of the upstream's."""
     if downstream.transport is None:
         answer.abandon()
         exchange.status = _CLIENT_GONE

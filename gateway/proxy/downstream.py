@@ -324,6 +324,11 @@ class Downstream(RequestHandler):
     # ---- what the handler uses ------------------------------------------------------------------------------------
 
     @property
+    def body_at_hand(self) -> bytes | None:
+        """The body of a request that went past the parser."""
+        return self._body
+
+    @property
     def body_is_here(self) -> bool:
         """The whole request body has arrived."""
         payload = self._payload

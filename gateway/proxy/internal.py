@@ -139,7 +139,7 @@ class _Asker:
     body_is_here = True
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self._body = self.body_at_hand = body
 
     async def read_body(self, limit_bytes: int) -> bytes:
         if len(self._body) > limit_bytes:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from gateway import errors
 from gateway.ai import failover
-from gateway.ai.result import AiGatewayResult
 from gateway.errors import failure
 from gateway.exchange import ResponseHead
 from gateway.policy.action import CloseConnection, Outcome, Refuse, Respond
@@ -26,11 +25,7 @@ async def unhandled(exchange: Exchange) -> Outcome:
     if exchange.error is not None:
         return Refuse(exchange.error, run_response_phase=True)
     if endpoint.gateway is not None:
-        try:
-            return await failover.run(endpoint.gateway, exchange)
-        finally:
-            if exchange.ai is not None and endpoint.response_phase is not None:
-                exchange.results["ai_gateway"] = AiGatewayResult(exchange.ai)
+        return await failover.run(endpoint.gateway, exchange)
     return Refuse(failure(errors.UNHANDLED))
 
 

@@ -59,6 +59,7 @@ class Client:
     """The client's connection: a body in one piece."""
 
     body_is_here = True
+    body_at_hand = None
 
     def __init__(self, body: bytes = b"") -> None:
         self.body = body
