@@ -33,9 +33,9 @@ from tests.wire.running import ai_policy
 from tests.wire.serving import CHAT_PATH, chat_body, provider_entry
 
 FEW, MANY = 10, 100_000
-ROUNDS, REQUESTS, CLIENTS = 4, 3_000, 8
+ROUNDS, REQUESTS, CLIENTS = 9, 1_500, 8
 CHANGES = 40
-#: that ask: as many on either side, and then more than the table remembers, so that every lookup hashes
+#: that ask, of those that there are: first as many on either side, then more than the table remembers
 ASKING = 10, 3_000
 
 
@@ -100,7 +100,9 @@ async def ask(side: Side, asking: int) -> None:
     async def client(session: aiohttp.ClientSession, first: int) -> None:
         for number in range(first, REQUESTS, CLIENTS):
             token = side.tokens[number % min(asking, len(side.tokens))]
-            async with session.post(url, data=body, headers={"authorization": f"Bearer {token}"}) as answer:
+            # no two heads are the same: what is remembered of a head on its connection does not count here
+            headers = {"authorization": f"Bearer {token}", "x-number": str(number)}
+            async with session.post(url, data=body, headers=headers) as answer:
                 assert answer.status == 200, await answer.text()
                 await answer.read()
 
@@ -146,8 +148,8 @@ async def measure(folder: Path) -> list[Side]:
         print(f"memory after the start: {memory[0]:,} and {memory[1]:,} KiB;", end=" ")
         print(f"{(memory[1] - memory[0]) * 1_024 / (MANY - FEW):.0f} bytes per key, strings and hash included")
         for _ in range(ROUNDS):
-            for side in sides:
-                for asking in ASKING:
+            for asking in ASKING:
+                for side in sides:
                     await ask(side, asking)
         for side in sides:
             await change(side)
@@ -171,10 +173,12 @@ def main() -> int:
     print(f"start to listening: {few.start_s:.2f} s with {FEW} keys, {many.start_s:.2f} s with {MANY:,}")
     for asking in ASKING:
         for part, name in enumerate(("event loop", "other threads")):
-            cost = [min(found[part] for found in side.cpu_us[asking]) for side in (few, many)]
-            ratio = cost[1] / cost[0] if cost[0] else 1.0
+            cost = [[found[part] for found in side.cpu_us[asking]] for side in (few, many)]
+            least = [min(found) for found in cost]
+            # of neighbouring rounds: whatever else the machine does hits both
+            ratio = statistics.median(more / less for less, more in zip(*cost, strict=True) if less)
             print(
-                f"{asking:>5,} keys ask, CPU of {name}: {cost[0]:.0f} and {cost[1]:.0f} µs/request: {ratio:.3f} times"
+                f"{asking:>5,} keys ask, CPU of {name}: {least[0]:.0f} and {least[1]:.0f} µs: {ratio:.2f} times (median)"
             )
     changes = [statistics.median(side.change_ms) for side in (few, many)]
     print(f"a change of one key, until it is effective: {changes[0]:.1f} and {changes[1]:.1f} ms (median)")
