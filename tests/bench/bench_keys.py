@@ -177,9 +177,7 @@ def main() -> int:
             least = [min(found) for found in cost]
             # of neighbouring rounds: whatever else the machine does hits both
             ratio = statistics.median(more / less for less, more in zip(*cost, strict=True) if less)
-            print(
-                f"{asking:>5,} keys ask, CPU of {name}: {least[0]:.0f} and {least[1]:.0f} µs: {ratio:.2f} times (median)"
-            )
+            print(f"{asking:>5,} keys ask, CPU of {name}: {least[0]:.0f} and {least[1]:.0f} µs, {ratio:.2f} times")
     changes = [statistics.median(side.change_ms) for side in (few, many)]
     print(f"a change of one key, until it is effective: {changes[0]:.1f} and {changes[1]:.1f} ms (median)")
     return 0
