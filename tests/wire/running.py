@@ -14,6 +14,7 @@ from typing import Any, Self
 import aiohttp
 
 from gateway.ai.inbound import parse_head
+from gateway.ai.key_metrics import MetricsRegistry
 from gateway.app.parts import Parts, Tasks, build_parts
 from gateway.app.process import Process, ProcessOptions
 from gateway.app.services import build_services
@@ -56,7 +57,7 @@ class RunningGateway:
     trust: SelfSigned | None = None
     #: every attempt goes by ClientSession instead of the pool
     use_session: bool = False
-    #: what policies take for the time; pools and timers go by the machine's
+    #: what policies and metrics take for the time; pools and timers go by the machine's
     clock: Clock | None = None
     records: list[Exchange] = field(default_factory=list)
 
@@ -96,6 +97,7 @@ class RunningGateway:
         self.parts.estimator.prepare(("o200k_base",))
         if self.clock is not None:
             self.parts.clock = self.clock
+            self.parts.metrics = MetricsRegistry(self.clock)
         if self.use_session:
             self.parts.transport = SessionTransport(self.parts.session, tasks.spawn, parse_head, lambda origin: None)
         self.services = build_services(self.parts, settings, record=self.records.append)
