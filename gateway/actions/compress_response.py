@@ -95,8 +95,8 @@ async def _compress(response: ResponseHead, coding: str) -> None:
     tag = headers.first("etag")
     if tag is not None and not tag.startswith("W/"):
         headers.set("etag", f"W/{tag}")  # other bytes than those that the strong tag stands for
-    if response.body is None:
-        event_stream = ContentType.of(headers) == "text/event-stream"
+    event_stream = ContentType.of(headers) == "text/event-stream"
+    if response.body is None or event_stream:  # stream rules come first (TP-45)
         response.transforms.append(Compressor(coding, flush_each=event_stream))
         return
     if len(response.body) > _INLINE_BYTES:

@@ -10,12 +10,16 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gateway import errors
+from gateway.ai.dialects import codec_for
+from gateway.ai.surfaces import CHAT, SURFACES
 from gateway.errors import failure
+from gateway.policy.http_views import ContentType
 from gateway.policy.stream import StreamRules
 from gateway.policy.transform import BodyTransform, TransformChain
 from gateway.proxy.handed import Handed, RuleChain
 from gateway.upstream.codec import RewriteError, Rewriter
 from gateway.upstream.collect import BodyBrokenError, collect
+from gateway.upstream.fetch import FetchError, decoded_body
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange, ResponseHead
@@ -119,6 +123,35 @@ def whole_stream(rules: Rewriter, exchange: Exchange, codec: Codec, body: bytes)
         exchange.error = error.error
         exchange.keep_alive = False
         return sent + error.sent + codec.error_event(error.error.code, error.error.message, body)
+
+
+async def finish_own(exchange: Exchange) -> None:
+    """The body of an answer that a policy made: event streams meet their rules (TP-45), transforms come last."""
+    head = exchange.response
+    if head is None or not head.body:
+        return
+    phase = exchange.endpoint.stream_phase
+    if phase is not None and ContentType.of(head.headers) == "text/event-stream":
+        limits = exchange.snapshot.settings.policy
+        body = await _readable(head, limits.max_buffered_body_bytes)
+        rules = StreamRules(exchange, phase, limit_bytes=limits.max_sse_message_bytes)
+        head.body = whole_stream(rules, exchange, codec_for(SURFACES.get(exchange.path, CHAT)), body)
+    if head.transforms:
+        head.body = await transformed(head.transforms, head.body)
+        head.transforms = []
+
+
+async def _readable(head: ResponseHead, limit_bytes: int) -> bytes:
+    """The body decoded: rules must not be passed by a ``content-encoding``."""
+    body: bytes = head.body or b""
+    if "content-encoding" not in head.headers or head.transforms:
+        return body
+    try:
+        body = await decoded_body(body, head.headers, limit_bytes)
+    except FetchError:
+        raise failure(errors.ACTION_FAILED) from None
+    del head.headers["content-encoding"]
+    return body
 
 
 async def transformed(transforms: Sequence[BodyTransform], body: bytes) -> bytes:

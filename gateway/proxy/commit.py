@@ -20,7 +20,7 @@ from gateway.policy.action import CloseConnection, Refuse, Respond
 from gateway.policy.engine import run_phase
 from gateway.policy.transform import TransformChain
 from gateway.proxy import respond
-from gateway.proxy.bodies import BodyReader, stream_rules, transformed, whole_stream
+from gateway.proxy.bodies import BodyReader, finish_own, stream_rules, transformed, whole_stream
 from gateway.proxy.handed import Handed
 from gateway.upstream.framing import Framing
 from gateway.upstream.relay import Ending, Relay, RelayPlan
@@ -57,6 +57,8 @@ async def _commit_ruled(exchange: Exchange, downstream: Downstream, answer: Held
     except BaseException:
         answer.abandon()
         raise
+    if head.body is not None:
+        await finish_own(exchange)
     headers = header_block(head.headers)
     await _commit(exchange, downstream, answer, head.status, headers, head.body, head.transforms)
 

@@ -11,9 +11,11 @@ from gateway.errors import failure
 from gateway.exchange import ResponseHead
 from gateway.policy.action import CloseConnection, Outcome, Refuse, Respond
 from gateway.policy.engine import run_phase
+from gateway.proxy.bodies import finish_own
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
+    from gateway.policy.compile import CompiledPhase
 
 
 async def unhandled(exchange: Exchange) -> Outcome:
@@ -30,10 +32,18 @@ async def unhandled(exchange: Exchange) -> Outcome:
 
 
 async def response_phase(exchange: Exchange) -> None:
-    """Runs ``on_http_response``; its outcome, if any, replaces ``exchange.response`` (TP-56, TP-221)."""
-    phase = exchange.endpoint.response_phase
-    if phase is None:
-        return
+    """``on_http_response`` over an answer that the policy made, then what concerns its body.
+
+    Its outcome, if any, replaces ``exchange.response`` (TP-56, TP-221).
+    """
+    endpoint = exchange.endpoint
+    if endpoint.response_phase is not None:
+        await _ruled(exchange, endpoint.response_phase)
+    if endpoint.stream_phase is not None or (exchange.response is not None and exchange.response.transforms):
+        await finish_own(exchange)
+
+
+async def _ruled(exchange: Exchange, phase: CompiledPhase) -> None:
     outcome = run_phase(phase, exchange)
     if inspect.isawaitable(outcome):
         outcome = await outcome
