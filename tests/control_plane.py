@@ -68,10 +68,10 @@ class DataPlane:
     def readiness(self) -> tuple[bool, Mapping[str, Any]]:
         return self.ready, {"config": "current"}
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         return b"aigw_inflight 0\n"
 
-    def live(self) -> Mapping[str, Any]:
+    async def live(self) -> Mapping[str, Any]:
         return {"state": "serving"}
 
     async def reload(self) -> Reloaded:

@@ -253,16 +253,16 @@ class Management:
         config = "stale" if process.snapshot.stale else "current"
         return process.state == "serving", {"state": process.state, "config": config}
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """AG-331."""
         usage_dropped = self._plane.usage.dropped if self._plane is not None else 0
         events_dropped = self._destinations.dropped if self._destinations is not None else 0
-        return render_metrics(self._process, usage_dropped=usage_dropped, events_dropped=events_dropped)
+        return await render_metrics(self._process, usage_dropped=usage_dropped, events_dropped=events_dropped)
 
-    def live(self) -> Mapping[str, Any]:
+    async def live(self) -> Mapping[str, Any]:
         """``GET /ext/live``."""
         assert self._process is not None  # set before the listener is
-        return live_document(self._process, self._clock)
+        return await live_document(self._process, self._clock)
 
     async def reload(self) -> Reloaded:
         """SV-20."""

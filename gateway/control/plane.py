@@ -84,11 +84,11 @@ class Surroundings(Protocol):
         """(ready, what /readyz shows) without the store's part (SV-23)."""
         ...
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """The Prometheus exposition (AG-331)."""
         ...
 
-    def live(self) -> Mapping[str, Any]:
+    async def live(self) -> Mapping[str, Any]:
         """What is going on right now, for people who watch."""
         ...
 

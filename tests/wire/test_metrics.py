@@ -45,8 +45,8 @@ class Scraped:
         }
 
 
-def scrape(gateway: RunningGateway) -> Scraped:
-    return Scraped(render_metrics(gateway.process, usage_dropped=0))
+async def scrape(gateway: RunningGateway) -> Scraped:
+    return Scraped(await render_metrics(gateway.process, usage_dropped=0))
 
 
 async def ask(gateway: RunningGateway, *, path: str = CHAT_PATH, model: str = "demo:n=5,delay=0ms", **more: Any) -> int:
@@ -65,7 +65,7 @@ def priced(*models: str) -> Mapping[str, Any]:
 
 async def test_ag_331_every_family_is_there_before_the_first_request():
     async with serving() as (_, gateway):
-        found = scrape(gateway)
+        found = await scrape(gateway)
         assert found.families.keys() >= FAMILIES
         assert found.value("aigw_inflight") == 0
         assert found.value("aigw_requests_total") is None
@@ -77,7 +77,7 @@ async def test_ag_331_requests_attempts_tokens_and_cost():
             assert await ask(gateway, model="demo") == 200
         assert await ask(gateway, model="demo", path=MESSAGES_PATH, stream=True) == 200
         assert await ask(gateway, model="nobody/has-this") == 422
-        found = scrape(gateway)
+        found = await scrape(gateway)
     endpoint = {"endpoint": gateway.process.settings.endpoints[0].id}
     assert found.value("aigw_requests_total", surface="chat-completions", status="200", code="", **endpoint) == 3
     assert found.value("aigw_requests_total", surface="messages", status="200", code="", **endpoint) == 1
@@ -104,7 +104,7 @@ async def test_ag_331_times_quotas_and_keys():
     async with serving("demo-key-429", "demo-key:remaining_tokens=7") as (_, gateway):
         await ask(gateway, model="demo", stream=True)
         await ask(gateway, model="demo")
-        found = scrape(gateway)
+        found = await scrape(gateway)
     model = {"provider": "demo", "model": "demo"}
     assert found.value("aigw_upstream_seconds_count", **model) == 3
     assert found.value("aigw_time_to_first_token_seconds_count", **model) == 1
@@ -127,7 +127,7 @@ async def test_ag_331_names_that_clients_make_up_are_other():
         for number in range(20):
             assert await ask(gateway, model=f"demo:demo-fast:n={number + 1}") == 200
         assert await ask(gateway, model="demo") == 200
-        found = scrape(gateway)
+        found = await scrape(gateway)
     assert {labels[:2] for labels in found.labels("aigw_attempts_total")} == {("demo", "other"), ("demo", "demo")}
     assert found.value("aigw_attempts_total", model="other", outcome="success") == 20
 
@@ -138,10 +138,10 @@ async def test_ag_331_p02_what_a_client_that_left_was_sent_is_counted():
         body = chat_body("demo:demo:n=500", stream=True)
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         await reader.readuntil(b"data: ")
-        assert scrape(gateway).value("aigw_inflight") == 1
+        assert (await scrape(gateway)).value("aigw_inflight") == 1
         writer.transport.abort()
         await until(lambda: gateway.records)
-        found = scrape(gateway)
+        found = await scrape(gateway)
     assert found.value("aigw_requests_total", status="499") == 1
     assert found.value("aigw_inflight") == 0
     assert found.value("aigw_attempts_total") is None or found.value("aigw_attempts_total") == 0
@@ -153,7 +153,7 @@ async def test_requests_that_are_refused_before_an_endpoint_is_known():
         writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n")
         assert b"400" in await reader.readline()
         writer.close()
-        found = scrape(gateway)
+        found = await scrape(gateway)
     assert found.value("aigw_requests_total", endpoint="", status="400", code="ERR_AIGW_BAD_REQUEST") == 1
 
 
@@ -162,7 +162,7 @@ async def test_counts_survive_a_reload_sv_20():
         await ask(gateway, model="demo:demo-fast")
         await gateway.process.reload()
         await ask(gateway, model="demo:demo-fast")
-        found = scrape(gateway)
+        found = await scrape(gateway)
     assert found.value("aigw_requests_total", status="200") == 2
     assert found.value("aigw_attempts_total", outcome="success") == 2
 
@@ -175,7 +175,7 @@ async def test_connection_failures_and_policies_that_answer_themselves():
     async with RunningGateway(settings_for(policy)) as gateway:
         assert await ask(gateway, model="demo") == 502
         assert await ask(gateway, path="/teapot") == 418
-        found = scrape(gateway)
+        found = await scrape(gateway)
     assert found.value("aigw_attempts_total", outcome="connection") == 1
     assert found.value("aigw_requests_total", surface="", status="418") == 1
     assert found.value("aigw_requests_total", status="502", code="ERR_NGROK_3800") == 1

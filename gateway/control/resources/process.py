@@ -34,12 +34,12 @@ async def readyz(plane: ControlPlane, call: Call) -> Reply:
 
 
 async def metrics(plane: ControlPlane, call: Call) -> Reply:
-    return Reply(200, plane.surroundings.metrics(), METRICS_TYPE)
+    return Reply(200, await plane.surroundings.metrics(), METRICS_TYPE)
 
 
 async def live(plane: ControlPlane, call: Call) -> Reply:
     """What ``gateway top`` shows."""
-    return Reply(200, plane.surroundings.live())
+    return Reply(200, await plane.surroundings.live())
 
 
 async def reload(plane: ControlPlane, call: Call) -> Reply:
