@@ -211,7 +211,7 @@ class Accounting:
             return
         cost = cost_of(usage, attempt.candidate, call.cost)
         ledger.book(reservation, usd=cost, tokens=usage.input + usage.output)
-        if usage.reported and not attempt.kind:
+        if not attempt.kind and not exchange.client_gone:
             self.expectations.learn(call, attempt.candidate, usage, cost)
 
 

@@ -91,6 +91,7 @@ class AttemptNote:
             redact(key.value.reveal()) if stored else None,
             generated and not usage.reported,
             "" if pricing is None or not cost else price_version(pricing.exact),
+            usage.cache_write,
         )
 
     def _status(self) -> tuple[int, bool]:

@@ -39,6 +39,7 @@ class UsageEvent(NamedTuple):
     provider_key_name: str | None = None
     estimated: bool = False
     price_version: str = ""
+    cache_write_tokens: int = 0
 
     def event(self) -> UsageEvent:
         """An event is a note of itself."""

@@ -63,7 +63,10 @@ _FIRST: Final = (
     "CREATE INDEX usage_by_key ON usage (access_key_id, event_time, id)",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+#: without it a stored event cannot be priced again (P24)
+_CACHE_WRITES: Final = ("ALTER TABLE usage ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0",)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _CACHE_WRITES)
 """Step n leads from schema version n to n + 1."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)

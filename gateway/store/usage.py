@@ -40,6 +40,7 @@ class UsageRow(NamedTuple):
     provider_key_name: str | None
     estimated: int
     price_version: str
+    cache_write_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

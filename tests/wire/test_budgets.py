@@ -191,6 +191,7 @@ async def test_p07_no_endpoint_is_a_way_around(path: str, stream: bool) -> None:
             async with client.post(path, data=json.dumps(body)) as answer:
                 assert answer.status == 200
                 await answer.read()
+            await until(lambda: gateway.records)
             spent = (await gateway.budget(budget["id"]))["spentTokens"]
             assert spent > 0, "estimated where a stream reports nothing"
             await gateway.call("PATCH", f"/ext/budgets/{budget['id']}", {"limitTokens": spent})

@@ -121,3 +121,20 @@ def test_ag_248_cost_in_units():
 
 def test_p24_the_prices_themselves_are_the_version():
     assert price_version(build_pricing({"text": {"input": 0.15, "output": 1000.0}}).exact) == "input=0.15 output=1000"
+
+
+def test_p24_an_event_can_be_priced_again():
+    """From what is stored of it alone: tokens, and the prices of its time."""
+    prices = {"input": 3.0, "output": 15.0, "input_cache_read": 0.3, "input_cache_write": 3.75}
+    made = attempt(usage=used(1_000_000, 40_000))
+    made.candidate.element.pricing = build_pricing({"text": prices})
+    made.usage.cached, made.usage.cache_write = 300_000, 200_000
+    (event,) = events(exchange(made))
+    known = {name: Decimal(price) for name, _, price in (each.partition("=") for each in event.price_version.split())}
+    plain = event.input_tokens - event.cache_read_tokens - event.cache_write_tokens
+    cost = (
+        plain * known["input"] + event.cache_read_tokens * known["input_cache_read"]
+        + event.cache_write_tokens * known["input_cache_write"] + event.output_tokens * known["output"]
+    )  # fmt: skip
+    assert event.cost == cost / 10  # units of 0.00001 USD, prices per million
+    assert event.cost == 294_000

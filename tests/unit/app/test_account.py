@@ -42,6 +42,13 @@ def test_custom_providers():
     assert provider.key_texts == ()
 
 
+def test_an_address_that_cannot_be_used_costs_only_its_provider():
+    usable = view(CustomSurface("openai"))
+    broken = CustomProvider("aigp_2", "broken", "B", "http://[", "", (), ())
+    providers = {**usable.providers, "aigp_2": broken}
+    assert account_of(replace(usable, providers=providers)) == account_of(usable)
+
+
 def test_ag_16_surfaces():
     """Without a surface all of the format; a named one may limit its parameters."""
     (provider,) = account_of(view(CustomSurface("openai"), CustomSurface("openai", "responses", ("input",)))).providers
