@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.cli.admin_commands import add_admin_commands
 from gateway.cli.api_commands import add_api_commands
+from gateway.cli.completion import SHELLS, script
+from gateway.cli.examples import add_examples
 from gateway.cli.top import add_top_command
 
 if TYPE_CHECKING:
@@ -73,8 +75,15 @@ def build_parser() -> argparse.ArgumentParser:
     add_api_commands(commands)
     add_admin_commands(commands)
     add_top_command(commands)
+    command = commands.add_parser(
+        "completion", help="print a script that completes commands in a shell",
+        description="Prints a script that completes commands, flags and files in a shell.",
+    )  # fmt: skip
+    command.add_argument("shell", choices=SHELLS, help="for which shell")
+    command.set_defaults(command=lambda options: _completion(options, parser))
     command = commands.add_parser("version", help="version, Python, uvloop, aiohttp")
     command.set_defaults(command=_version)
+    add_examples(parser)
     return parser
 
 
@@ -257,6 +266,11 @@ def _policy_schema(_options: argparse.Namespace) -> int:
     from gateway.cli.policy import print_schema
 
     return print_schema()
+
+
+def _completion(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    print(script(parser, options.shell), end="")
+    return OK
 
 
 def _version(_options: argparse.Namespace) -> int:
