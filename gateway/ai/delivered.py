@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.ai.generated_text import Generated, read_events
+from gateway.upstream.blocks import is_framed, last_events
 
 if TYPE_CHECKING:
     from gateway.ai.surfaces import Surface
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 FREE_BYTES: Final = 2 << 10
 STEP_BYTES: Final = 8 << 10
 SHARED_BYTES: Final = 16 << 20
+#: blocks that are kept in any case: where events come one by one, the reason to stop stands before usage and end mark
+_TAIL: Final = 3
 
 
 class Retention:
@@ -57,10 +60,14 @@ class Delivered:
             return sent_bytes + STEP_BYTES
         if self._generated is None:
             self._generated = Generated()
-        read_events(self._generated, self._surface, self.blocks)
-        self.blocks.clear()
+        read_events(self._generated, self._surface, self.blocks[:-_TAIL])
+        del self.blocks[:-_TAIL]
         self._free()
         return sent_bytes + FREE_BYTES
+
+    def tail(self) -> list[bytes]:
+        """The last few events, without the framing in which they came."""
+        return [last_events(block, framed=is_framed(block)) for block in self.blocks[-_TAIL:]]
 
     def take(self) -> tuple[Generated | None, list[bytes]]:
         """What was read already, and the blocks behind it; the caller owns both. Nothing is kept from now on."""

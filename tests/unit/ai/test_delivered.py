@@ -54,13 +54,13 @@ def test_without_room_little_is_kept() -> None:
     relay = RelayLike(Delivered(CHAT, Retention(0)))
     for _ in range(500):
         relay.pass_on(block("word "))
-    assert relay.most <= FREE_BYTES + 3 * len(block("word "))
+    assert relay.most <= FREE_BYTES + 6 * len(block("word "))
 
 
 def test_streams_share_the_room_and_give_it_back() -> None:
     retention = Retention(3 * STEP_BYTES)
     relays = [RelayLike(Delivered(CHAT, retention)) for _ in range(4)]
-    bound = 3 * STEP_BYTES + 4 * (FREE_BYTES + 3 * len(block("word ")))
+    bound = 3 * STEP_BYTES + 4 * (FREE_BYTES + 6 * len(block("word ")))
     least = retention.room_bytes
     for _ in range(300):
         for relay in relays:
