@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from gateway.ai.key_metrics import KeyState, ModelMetrics
 from gateway.ai.pricing import Pricing
 from gateway.ai.quota import Quota
-from gateway.ai.window_metrics import ErrorRate, Window
+from gateway.ai.window_metrics import ErrorRate, FanOut, Window
 from gateway.cel.env import (
     BOOL,
     DYN,
@@ -254,7 +254,8 @@ class ProviderKey:
     """One credential at one upstream model. Its numbers are shared with its other appearances."""
 
     __slots__ = (
-        "client_header", "credentials", "error_rate", "id", "quota", "source", "state", "stored_id", "value", "window",
+        "client_header", "counters", "credentials", "error_rate", "id", "quota", "source", "state", "stored_id",
+        "value", "window",
     )  # fmt: skip
 
     def __init__(
@@ -275,6 +276,8 @@ class ProviderKey:
         self.client_header = client_header
         #: header name → ``credentials.UpstreamCredential``, made on first use
         self.credentials: dict[str, Any] = {}
+        #: counts attempts with this key at one candidate; made on first use
+        self.counters: tuple[Candidate, FanOut] | None = None
 
     def observe(self, status: int, headers: HeaderMap) -> None:
         """The head of an upstream response to a request with this key: quota and cooling."""

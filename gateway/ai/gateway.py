@@ -124,9 +124,13 @@ class AiGateway:
     def record_attempt(self, attempt: Attempt, measure: Measure) -> None:
         """Books a finished attempt (AG-124); cancelled ones are not booked."""
         key: ProviderKey = attempt.key
+        candidate = attempt.candidate
+        counters = key.counters
+        if counters is None or counters[0] is not candidate:
+            fan_out = self.metrics.fan_out(candidate.metrics, key.id, key.quota)
+            counters = key.counters = (candidate, fan_out)
         key.window.record(measure)
-        ids = ((key.id, key.quota),) if key.id else ()
-        self.metrics.record(attempt.candidate.metrics, measure, ids)
+        counters[1].record(measure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import ClassVar, Final
 
 from gateway.ai.measure import Measure
 from gateway.ai.quota import Quota, parse_retry_after
-from gateway.ai.window_metrics import AccountMetrics, GlobalMetrics, Timeline, Window, settle
+from gateway.ai.window_metrics import AccountMetrics, FanOut, GlobalMetrics, Timeline, Window, settle
 from gateway.cel.env import CelType, map_of, object_of
 from gateway.clock import Clock
 from gateway.headers import HeaderMap
@@ -173,7 +173,9 @@ class KeyWindow(Window):
     def settle(self) -> None:
         """Brings the error rates up to date."""
         self._listed = False
-        self.error_rate.set(*self.sums())
+        if self._waiting:
+            self._fold()
+        self.error_rate.set(self._closed, self._current)
         if self.error_rate.rate_limit:
             self._registry.rate_limited.add(self)
 
@@ -279,6 +281,8 @@ class MetricsRegistry:
     def settle(self) -> float:
         """Brings everything that model strategies and metrics read up to date; gives the monotonic now."""
         now_s = self.settle_keys()
+        if self.timeline.pending:
+            self.timeline.deliver()
         settle(self.timeline.changed)
         return now_s
 
@@ -311,6 +315,15 @@ class MetricsRegistry:
             window = series.api_keys.get(key_id) or self._open_key(series, key_id, quota)
             if window is not None:
                 window.record(measure)
+
+    def fan_out(self, metrics: ModelMetrics, key_id: str, quota: Quota) -> FanOut:
+        """What counts attempts at a model with one provider key; the caller keeps it and advances the timeline."""
+        series = metrics.series
+        windows: list[Window] = [series.account, metrics.endpoint]
+        key_window = series.api_keys.get(key_id) or self._open_key(series, key_id, quota) if key_id else None
+        if key_window is not None:
+            windows.append(key_window)
+        return FanOut(self.timeline, tuple(windows))
 
     def _open_key(self, series: ModelSeries, key_id: str, quota: Quota) -> KeyMetrics | None:
         if self.key_windows >= KEY_WINDOW_LIMIT:

@@ -103,20 +103,12 @@ _TOKENS: Final = _Names(
 )
 
 
-class _Seen(NamedTuple):
-    """The head of a response and when it came."""
-
-    headers: HeaderMap
-    now_s: float
-    now_unix_s: float
-
-
 class _Gauge:
     """One kind of quota over time: what is left, when it resets, how fast it falls."""
 
     __slots__ = (
-        "_count_texts", "_counts", "_marked", "_marked_s", "_names", "_older", "_older_s", "_reset_text",
-        "_resets_in_s", "limit", "remaining", "reset_s", "seen", "seen_s",
+        "_count_texts", "_counts", "_headers", "_marked", "_marked_s", "_names", "_older", "_older_s",
+        "_reset_is_moment", "_reset_text", "_resets_in_s", "limit", "remaining", "reset_s", "seen_s",
     )  # fmt: skip
 
     def __init__(self, names: _Names) -> None:
@@ -126,46 +118,37 @@ class _Gauge:
         #: monotonic; ``inf`` when nothing is pending
         self.reset_s = inf
         self.seen_s = 0.0
-        #: not read yet
-        self.seen: _Seen | None = None
+        self._headers: HeaderMap | None = None
         self._count_texts: tuple[str | None, str | None] = (None, None)
         self._counts: tuple[int | None, int | None] = (None, None)
         self._reset_text: str | None = None
         self._resets_in_s: float | None = None
+        self._reset_is_moment = False
         self._older = self._marked = 0
         self._older_s = self._marked_s = 0.0
 
-    def notice(self, seen: _Seen) -> bool:
-        """Keeps a head that says something about this kind."""
-        headers, names = seen.headers, self._names
-        remaining, limit = _text(headers, names.remaining), _text(headers, names.limit)
-        if remaining is None and limit is None:
-            return False
-        if self.seen is not None and (parse_count(remaining) is None or parse_count(limit) is None):
-            self.read()  # the new head does not tell all that the kept one does
-        self.seen = seen
-        return True
-
-    def read(self) -> None:
-        """Takes in the head that was kept."""
-        seen = self.seen
-        if seen is None:
-            return
-        self.seen = None
-        self.expire(seen.now_s)
-        texts = (_text(seen.headers, self._names.remaining), _text(seen.headers, self._names.limit))
-        if texts != self._count_texts:
-            self._count_texts = texts
-            self._counts = (parse_count(texts[0]), parse_count(texts[1]))
+    def read(self, headers: HeaderMap, now_s: float, now_unix_s: float) -> None:
+        """Takes in the head of a response."""
+        self.expire(now_s)
+        if headers is not self._headers:  # an object for each head: the same one says the same again
+            self._headers = headers
+            names = self._names
+            texts = (_text(headers, names.remaining), _text(headers, names.limit))
+            if texts != self._count_texts:
+                self._count_texts = texts
+                self._counts = (parse_count(texts[0]), parse_count(texts[1]))
+            reset = _text(headers, names.reset)
+            if reset != self._reset_text:
+                self._reset_text = reset
+                self._resets_in_s = parse_reset(reset, now_unix_s)
+                self._reset_is_moment = reset is not None and "T" in reset
         remaining, limit = self._counts
         if limit is not None:
             self.limit = limit
         if remaining is not None:
-            reset = _text(seen.headers, self._names.reset)
-            if reset != self._reset_text or (reset is not None and "T" in reset):  # a moment, not a duration
-                self._reset_text = reset
-                self._resets_in_s = parse_reset(reset, seen.now_unix_s)
-            self.set(remaining, self._resets_in_s, seen.now_s)
+            if self._reset_is_moment:
+                self._resets_in_s = parse_reset(self._reset_text, now_unix_s)
+            self.set(remaining, self._resets_in_s, now_s)
 
     def set(self, remaining: int, resets_in_s: float | None, now_s: float) -> None:
         """A new reading."""
@@ -206,11 +189,18 @@ def _text(headers: HeaderMap, names: tuple[str, str]) -> str | None:
     return values[0] if values else None
 
 
+def _tells(headers: HeaderMap) -> bool:
+    """Whether a head says anything about a quota."""
+    return any(
+        _text(headers, of) is not None for names in (_REQUESTS, _TOKENS) for of in (names.remaining, names.limit)
+    )
+
+
 class Quota:
     """``k.quota``: counts or None (unknown)."""
 
     __slots__ = (
-        "_clock", "_requests", "_tokens", "due_s", "limit_requests", "limit_tokens", "remaining_requests",
+        "_clock", "_requests", "_seen", "_tokens", "due_s", "limit_requests", "limit_tokens", "remaining_requests",
         "remaining_tokens", "version",
     )  # fmt: skip
     __cel__: ClassVar[Mapping[str, CelType]] = {
@@ -225,6 +215,8 @@ class Quota:
         self._clock = clock
         self._requests = _Gauge(_REQUESTS)
         self._tokens = _Gauge(_TOKENS)
+        #: a head that was not read yet, and when it came (monotonic, Unix)
+        self._seen: tuple[HeaderMap, float, float] | None = None
         #: monotonic moment of the next change without a request; ``inf`` when none is pending
         self.due_s = inf
         self.version = 0
@@ -245,20 +237,31 @@ class Quota:
 
         True if ``settle`` has something to read.
         """
-        seen = _Seen(headers, now_s, now_unix_s)
-        noticed = self._requests.notice(seen)
-        noticed = self._tokens.notice(seen) or noticed
-        if not noticed and status == 429:
-            self._requests.read()
+        if status == 429 and not _tells(headers):
+            self._read()
             self._requests.set(0, parse_retry_after(headers, now_unix_s), now_s)
             return True
-        return noticed
+        if not headers:
+            return False
+        seen = self._seen
+        if seen is not None and seen[0] is not headers and seen[0].keys() != headers.keys():
+            self._read()  # the new head does not tell all that the kept one does
+        self._seen = (headers, now_s, now_unix_s)
+        return True
+
+    def _read(self) -> None:
+        """Takes in the head that was kept."""
+        seen = self._seen
+        if seen is not None:
+            self._seen = None
+            self._requests.read(*seen)
+            self._tokens.read(*seen)
 
     def settle(self, now_s: float) -> None:
         """Brings the visible values up to date: heads that were kept, resets that have passed."""
         requests, tokens = self._requests, self._tokens
-        requests.read()
-        tokens.read()
+        if self._seen is not None:
+            self._read()
         requests.expire(now_s)
         tokens.expire(now_s)
         self.due_s = min(requests.reset_s, tokens.reset_s)

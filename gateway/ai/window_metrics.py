@@ -17,7 +17,7 @@ Source: ai-gateway.md 5.5 (AG-122 to AG-124, AG-132).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 from gateway.ai.measure import Bucket, Measure, average_ms, percentiles_ms
@@ -34,7 +34,7 @@ WINDOW_S: Final = int(BUCKET_S * BUCKETS)
 class Timeline:
     """The bucket that is running now, and which windows have a bucket to drop when. One per registry."""
 
-    __slots__ = ("_clock", "_drops", "changed", "changed_keys", "next_s", "number")
+    __slots__ = ("_clock", "_drops", "changed", "changed_keys", "next_s", "number", "pending")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -45,6 +45,8 @@ class Timeline:
         #: windows of models, and of keys, that have changed since they were last settled
         self.changed: list[Window] = []
         self.changed_keys: list[Window] = []
+        #: fan-outs with attempts that their windows have not got yet
+        self.pending: list[FanOut] = []
 
     @property
     def end_time(self) -> int:
@@ -59,6 +61,7 @@ class Timeline:
         """Moves to ``now_s``; windows forget what is too old."""
         if now_s < self.next_s:
             return
+        self.deliver()
         self.number = int(now_s / BUCKET_S)
         self.next_s = (self.number + 1) * BUCKET_S
         for due in [number for number in self._drops if number <= self.number]:
@@ -67,6 +70,12 @@ class Timeline:
         # where nobody reads, the lists would hold windows for ever
         settle(self.changed)
         settle(self.changed_keys)
+
+    def deliver(self) -> None:
+        """Windows get what was recorded for them."""
+        pending, self.pending = self.pending, []
+        for fan_out in pending:
+            fan_out.deliver()
 
 
 def settle(changed: list[Window]) -> None:
@@ -242,6 +251,8 @@ class Window:
     @property
     def request_count(self) -> int:
         """Attempts in the window."""
+        if self._timeline.pending:
+            self._timeline.deliver()
         return self._closed.count + self._current.count + len(self._waiting)
 
     @property
@@ -256,6 +267,8 @@ class Window:
 
     def sums(self) -> tuple[Bucket, Bucket]:
         """(sum of the closed buckets, the running bucket)."""
+        if self._timeline.pending:
+            self._timeline.deliver()
         if self._waiting:
             self._fold()
         return self._closed, self._current
@@ -268,10 +281,14 @@ class Window:
 
     def record(self, measure: Measure) -> None:
         """One attempt; the caller has advanced the timeline."""
+        self.take((measure,))
+
+    def take(self, measures: Sequence[Measure]) -> None:
+        """Attempts of the running ten seconds."""
         if self._current.number != self._timeline.number:
             self._open()
         waiting = self._waiting
-        waiting.append(measure)
+        waiting.extend(measures)
         if not self._listed:
             self._listed = True
             self._changed.append(self)
@@ -314,6 +331,32 @@ class Window:
         if not self._listed:
             self._listed = True
             self._changed.append(self)
+
+
+class FanOut:
+    """Windows that count the same attempts: recording costs one append, however many they are."""
+
+    __slots__ = ("_timeline", "_waiting", "_windows")
+
+    def __init__(self, timeline: Timeline, windows: tuple[Window, ...]) -> None:
+        self._timeline = timeline
+        self._windows = windows
+        self._waiting: list[Measure] = []
+
+    def record(self, measure: Measure) -> None:
+        """One attempt; the caller has advanced the timeline."""
+        waiting = self._waiting
+        if not waiting:
+            self._timeline.pending.append(self)
+        waiting.append(measure)
+        if len(waiting) >= _WAITING:
+            self._timeline.deliver()
+
+    def deliver(self) -> None:
+        """Called by the timeline, which has taken this off its list."""
+        waiting, self._waiting = self._waiting, []
+        for window in self._windows:
+            window.take(waiting)
 
 
 _MEMBERS: Final[Mapping[str, CelType]] = {
