@@ -217,7 +217,7 @@ class _Reading:
         """The dotted path and its type, if every step of it is a member that is always there."""
         kind = self._environment.variables.get(names[0])
         for name in names[1:]:
-            if kind is None or kind.nullable or kind.sensitive or kind.host is None:
+            if kind is None or kind.nullable or kind.host is None:
                 return None
             kind = kind.host.__cel__.get(name)
         return (".".join(names), kind) if kind is not None and not kind.nullable else None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gateway.cel import ast, operators
 from gateway.cel.generator import Fragment, Generator, Local, hint
-from gateway.cel.types import DYN, TYPE, CelType, Faults, Kind, nullable, sensitive
+from gateway.cel.types import DYN, TYPE, CelType, Faults, Kind, nullable
 from gateway.cel.values import TypeValue
 
 _TYPE_NAMES = frozenset(kind.value for kind in Kind) - {"dyn", "object"}
@@ -191,8 +191,7 @@ def _host_member(generator: Generator, value: Fragment, name: str, at: ast.Node)
     found = host.__cel__.get(name)
     if found is None:
         generator.fail(at, f"no member '{name}' in {host.__name__}{hint(name, host.__cel__)}")
-    if value.type.sensitive:
-        found = sensitive(found)
+    # a member says itself whether it is confidential: the whole of a URL may be, and its path is not
     if value.type.nullable and generator.faults is Faults.RAISE:
         text = generator.emit.constant(at, name)
         return Fragment(generator.emit.call(at, operators.member, value.code, text), nullable(found), value.total)

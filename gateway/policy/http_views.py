@@ -95,7 +95,7 @@ class Url(str):
 
     __slots__ = ("_origin", "_query_params", "_target", "authority", "path", "query", "scheme", "uri")
     __cel__: ClassVar[Mapping[str, CelType]] = {
-        "scheme": STRING, "host": STRING, "authority": STRING, "user_password": sensitive(STRING),
+        "scheme": STRING, "host": STRING, "authority": sensitive(STRING), "user_password": sensitive(STRING),
         "port": nullable(INT), "path": STRING, "query": sensitive(STRING), "uri": sensitive(STRING),
         "query_params": VALUE_MAP, "raw": sensitive(STRING), "raw_path": STRING,
     }  # fmt: skip
@@ -179,7 +179,7 @@ class RequestView:
         "id": STRING, "method": STRING, "version": STRING, "host": STRING, "headers": HEADER_MAP,
         "trailers": HEADER_MAP, "cookies": COOKIE_MAP, "content_type": object_of(ContentType),
         "content_encoding": list_of(STRING), "content_length": nullable(INT), "location": STRING,
-        "url": object_of(Url), "user_agent": object_of(UserAgent), "ts": object_of(RequestTimes),
+        "url": sensitive(object_of(Url)), "user_agent": object_of(UserAgent), "ts": object_of(RequestTimes),
     }  # fmt: skip
 
     def __init__(self, exchange: Exchange) -> None:

@@ -53,7 +53,7 @@ class Cookie:
 @dataclass
 class Request:
     __cel__: ClassVar[Mapping[str, CelType]] = {
-        "method": STRING, "headers": HEADER_MAP, "url": object_of(Url), "content_length": nullable(INT),
+        "method": STRING, "headers": HEADER_MAP, "url": sensitive(object_of(Url)), "content_length": nullable(INT),
         "cookies": map_of(list_of(object_of(Cookie), lookup=True), lookup=True),
     }  # fmt: skip
     headers: HeaderMap = field(default_factory=HeaderMap)
