@@ -10,7 +10,7 @@ The way of an expression, by file
     compile.py, template.py    → ``Program``, ``Template``; ``locate`` explains what one raises
     demands.py    tree → facts without which a condition is false, by which policies index their rules
     functions.py    the table of standard functions; strings, lists, encoding … are their implementations
-    values.py, operators.py, conversions.py, guards.py, limits.py    what generated code calls at run time
+    values.py, operators.py, conversions.py, guards.py, limits.py, work.py    what generated code calls at run time
 
 Glossary
     fragment     Python code for a CEL node, with its static type and whether it can fail

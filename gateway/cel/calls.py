@@ -20,6 +20,10 @@ from gateway.cel.macros import macro_for
 from gateway.cel.names import Path, candidates, path_of, presence, resolve
 from gateway.cel.types import DYN, NUMERIC, CelType, Kind, sensitive
 
+_SIZED = (Kind.STRING, Kind.BYTES, Kind.LIST, Kind.MAP, Kind.DYN)
+#: literals up to this length cost nothing to read
+_SHORT = 64
+
 
 @dataclass(frozen=True, slots=True)
 class _Arguments:
@@ -104,6 +108,8 @@ def _call(generator: Generator, node: ast.Call, overloads: Sequence[Function], n
     results = {_result(function, arguments) for function in chosen}
     result = results.pop() if len(results) == 1 else DYN
     functions, arguments = _specialised(generator, node, chosen, arguments)
+    if generator.loops:
+        arguments = _paid(generator, node, functions, arguments)
     if len(functions) == 1:
         fragment = _overload(generator, node, functions[0], arguments, result)
     else:
@@ -195,6 +201,27 @@ def _specialised(
         tuple(arguments.nodes[index] for index in keep), tuple(arguments.fragments[index] for index in keep)
     )
     return special, left
+
+
+def _paid(generator: Generator, node: ast.Call, functions: Sequence[Function], arguments: _Arguments) -> _Arguments:
+    """Arguments inside a loop, charged by their size before the function reads them."""
+    method = "worked" if any(function.slow for function in functions) else "scanned"
+    fragments = tuple(
+        replace(fragment, code=generator.budget(node, method, fragment.code), total=False)
+        if _may_be_large(fragment)
+        else fragment
+        for fragment in arguments.fragments
+    )
+    return replace(arguments, fragments=fragments)
+
+
+def _may_be_large(fragment: Fragment) -> bool:
+    """Not a short literal, and not a text out of the gateway's own objects, such as the id of a model."""
+    if fragment.type.kind not in _SIZED:
+        return False
+    if isinstance(fragment.code, python.Constant):
+        return isinstance(fragment.code.value, str | bytes) and len(fragment.code.value) > _SHORT
+    return fragment.type.sensitive or not isinstance(fragment.code, python.Attribute)
 
 
 def _overload(

@@ -11,6 +11,7 @@ from urllib.parse import quote, quote_plus, unquote_plus, unquote_to_bytes
 from gateway.cel.conversions import bytes_text, to_string, utf8
 from gateway.cel.errors import Failure
 from gateway.cel.values import BoolKey, no_overload
+from gateway.cel.work import Work
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(//([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.S)
@@ -121,11 +122,13 @@ def _form(text: str) -> str:
 def encode_query(values: Mapping[Any, Any]) -> str:
     """Sorted names; the values of a list repeat the name."""
     pairs: list[tuple[str, str]] = []
+    work = Work()
     for key, value in values.items():
         name = to_string(key.value if isinstance(key, BoolKey) else key)
         if isinstance(value, dict) or value is None:
             raise no_overload(value)
         items = value if isinstance(value, list | tuple) else (value,)
+        work.done(len(items))
         pairs += [(name, to_string(item)) for item in items]
     pairs.sort(key=lambda pair: pair[0])
     return "&".join([f"{quote_plus(utf8(name))}={quote_plus(utf8(value))}" for name, value in pairs])

@@ -90,6 +90,8 @@ class Function:
     grows: bool = False
     #: the map that the only argument is a key of; without the key the result is false, null or an empty list
     looks_in: str = ""
+    #: looks at every character of its arguments, in Python or worse: dear inside loops (TP-77)
+    slow: bool = False
     #: dotted variables that the function reads, for ``Program.reads``
     reads: tuple[str, ...] = ()
     #: looks at the literal arguments at load; returns a message if they are wrong

@@ -11,6 +11,7 @@ from gateway.cel.conversions import bytes_text, to_string, utf8
 from gateway.cel.errors import Failure
 from gateway.cel.limits import check_size
 from gateway.cel.values import BoolKey, TypeValue, Uint, type_name
+from gateway.cel.work import Work
 
 _CLAUSE = re.compile(r"%(?:(%)|(?:\.([0-9]{1,3}))?([sdfebxXo])|([\s\S]?))")
 _DEFAULT_PRECISION = 6
@@ -56,10 +57,10 @@ def _special(value: float) -> str:
 
 
 def _text(value: Any, precision: int) -> str:
-    return _shown(value, 0)
+    return _shown(value, 0, Work())
 
 
-def _shown(value: Any, depth: int) -> str:
+def _shown(value: Any, depth: int, work: Work) -> str:
     if depth > _MAX_DEPTH:
         raise Failure("format: value is nested too deeply")
     if value is None:
@@ -71,9 +72,11 @@ def _shown(value: Any, depth: int) -> str:
     if value.__class__ is bytes:
         return bytes_text(value)
     if isinstance(value, list | tuple):
-        return f"[{', '.join([_shown(item, depth + 1) for item in value])}]"
+        work.done(len(value))
+        return f"[{', '.join([_shown(item, depth + 1, work) for item in value])}]"
     if isinstance(value, dict):
-        shown = sorted((_shown_key(key), _shown(item, depth + 1)) for key, item in value.items())
+        work.done(len(value))
+        shown = sorted((_shown_key(key), _shown(item, depth + 1, work)) for key, item in value.items())
         return f"{{{', '.join([f'{key}: {item}' for key, item in shown])}}}"
     return to_string(value)
 

@@ -118,13 +118,13 @@ def _text_tests() -> list[Function]:
         *(
             Function(
                 "matches", (STRING, STRING), BOOL, regexes.matches, method=method_form, absent=False,
-                prepare=regexes.prepare_matches,
+                prepare=regexes.prepare_matches, slow=True,
             )
             for method_form in (False, True)
         ),
         Function(
             "matches", (VALUE_LIST, STRING), BOOL, regexes.any_matches, method=True, absent=False,
-            prepare=regexes.prepare_any_matches,
+            prepare=regexes.prepare_any_matches, slow=True,
         ),
     ]  # fmt: skip
 
@@ -193,8 +193,8 @@ def _both(
 ) -> list[Function]:
     """``name(x, …)`` and ``x.method(…)``"""
     return [
-        Function(name, params, result, function, grows=True),
-        Function(method, params, result, function, method=True, grows=True),
+        Function(name, params, result, function, grows=True, slow=True),
+        Function(method, params, result, function, method=True, grows=True, slow=True),
     ]
 
 
@@ -209,11 +209,11 @@ def _encodings() -> list[Function]:
         Function("json.encode", (DYN,), STRING, jsons.encode_json, grows=True),
         Function("encodeJson", (_LIST,), STRING, jsons.encode_json, method=True, grows=True),
         Function("encodeJson", (_MAP,), STRING, jsons.encode_json, method=True, grows=True),
-        Function("isJson", (STRING,), BOOL, jsons.is_json, method=True),
+        Function("isJson", (STRING,), BOOL, jsons.is_json, method=True, slow=True),
         *_both("url.parse", (STRING,), map_of(STRING), encoding.parse_url, "parseUrl"),
         *_both("url.escape", (STRING,), STRING, encoding.escape_url, "escapeUrl"),
         *_both("url.unescape", (STRING,), STRING, encoding.unescape_url, "unescapeUrl"),
-        Function("isURL", (STRING,), BOOL, encoding.is_url, method=True, total=True),
+        Function("isURL", (STRING,), BOOL, encoding.is_url, method=True, total=True, slow=True),
         *_both("queryString.decode", (STRING,), map_of(STRING), encoding.decode_query, "decodeQueryString"),
         *_both("queryString.encode", (_MAP,), STRING, encoding.encode_query, "encodeQueryString"),
         Function("isQueryString", (STRING,), BOOL, encoding.is_query, method=True, total=True),
@@ -223,10 +223,10 @@ def _encodings() -> list[Function]:
 def _hashes() -> list[Function]:
     rows = []
     for name in hashes.HASHES:
-        digest = hashes.digest_function(name)
+        digest, slow = hashes.digest_function(name), name in hashes.IN_PYTHON
         for params in ((STRING,), (STRING, STRING)):
-            rows.append(Function(f"hash.{name}", params, STRING, digest, check=hashes.check_format))
-            rows.append(Function(name, params, STRING, digest, method=True, check=hashes.check_format))
+            rows.append(Function(f"hash.{name}", params, STRING, digest, check=hashes.check_format, slow=slow))
+            rows.append(Function(name, params, STRING, digest, method=True, check=hashes.check_format, slow=slow))
     return rows
 
 

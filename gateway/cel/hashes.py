@@ -82,6 +82,8 @@ def xxhash64(content: bytes) -> bytes:
     return (value ^ value >> 32).to_bytes(8, "big")
 
 
+#: no library of ours has them
+IN_PYTHON = frozenset(("crc64", "xxhash64"))
 HASHES: Mapping[str, Callable[[bytes], bytes]] = {
     "crc32": lambda content: zlib.crc32(content).to_bytes(4, "big"),
     "crc64": crc64,

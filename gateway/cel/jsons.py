@@ -12,13 +12,18 @@ from gateway.cel.errors import Failure
 from gateway.cel.limits import check_size
 from gateway.cel.times import duration_text, timestamp_text
 from gateway.cel.values import INT_MAX, INT_MIN, BoolKey, Duration, Timestamp, Uint, no_overload, type_name
+from gateway.cel.work import Work
 
 _MAX_DEPTH = 64
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+def plain(value: Any) -> Any:
     """The value in terms of dict, list, str, int, float, bool and None, as the JSON encoder wants it."""
+    return _plain(value, 0, Work())
+
+
+def _plain(value: Any, depth: int, work: Work) -> Any:
     if value is None or value is True or value is False:
         return value
     kind = value.__class__
@@ -31,13 +36,15 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth >= _MAX_DEPTH:
         raise Failure(f"nested deeper than {_MAX_DEPTH} levels")
     if isinstance(value, list | tuple):
-        return [plain(item, depth + 1) for item in value]
+        work.done(len(value))
+        return [_plain(item, depth + 1, work) for item in value]
     if isinstance(value, dict):
-        return {_key(key): plain(item, depth + 1) for key, item in value.items()}
-    return _scalar_or_object(value, depth)
+        work.done(len(value))
+        return {_key(key): _plain(item, depth + 1, work) for key, item in value.items()}
+    return _scalar_or_object(value, depth, work)
 
 
-def _scalar_or_object(value: Any, depth: int) -> Any:
+def _scalar_or_object(value: Any, depth: int, work: Work) -> Any:
     if isinstance(value, Timestamp):
         return timestamp_text(value)
     if isinstance(value, Duration):
@@ -47,9 +54,10 @@ def _scalar_or_object(value: Any, depth: int) -> Any:
     members: Mapping[str, object] | None = getattr(value.__class__, "__cel__", None)
     if members is None:
         raise no_overload(value)
+    work.done(len(members))
     # members that are absent are not there (AG-280, TP-202); null stands only where a document or a list has it
     found = ((name, getattr(value, name)) for name in members)
-    return {name: plain(member, depth + 1) for name, member in found if member is not None}
+    return {name: _plain(member, depth + 1, work) for name, member in found if member is not None}
 
 
 def _number(value: float) -> float | int:

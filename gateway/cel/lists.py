@@ -8,7 +8,8 @@ from typing import Any
 from gateway.cel.errors import Failure
 from gateway.cel.limits import check_size
 from gateway.cel.sorting import sort_values
-from gateway.cel.values import NUMBERS, Duration, Timestamp, TypeValue, same
+from gateway.cel.values import NUMBERS, Duration, Timestamp, TypeValue, same_as_any
+from gateway.cel.work import Work
 
 MAX_RANGE = 10_000
 _MAX_FLATTEN = 64
@@ -30,13 +31,13 @@ def flatten(values: Sequence[Any], depth: int = 1) -> list[Any]:
     for _ in range(min(depth, _MAX_FLATTEN)):
         if not any(isinstance(value, list | tuple) for value in result):
             break
+        check_size(sum(len(value) if isinstance(value, list | tuple) else 1 for value in result))
         flat: list[Any] = []
         for value in result:
             if isinstance(value, list | tuple):
                 flat.extend(value)
             else:
                 flat.append(value)
-        check_size(len(flat))
         result = flat
     return result
 
@@ -46,11 +47,12 @@ def distinct(values: Sequence[Any]) -> list[Any]:
     scalars: set[tuple[object, Any]] = set()
     others: list[Any] = []
     result: list[Any] = []
+    work = Work()
     for value in values:
         kind = _scalar_kind(value)
         if kind is None:
-            check_size(len(others) ** 2)
-            if any(same(value, other) for other in others):
+            work.done(len(others))
+            if same_as_any(value, others, work):
                 continue
             others.append(value)
         elif value == value:  # NaN equals nothing, not even itself

@@ -9,12 +9,14 @@ from typing import Any
 import re2
 
 from gateway.cel.env import NOT_LITERAL
-from gateway.cel.errors import Failure
+from gateway.cel.errors import Failure, LimitExceeded
 
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
 #: bytes of automaton; patterns that need more are refused
 _OPTIONS.max_mem = 1 << 22
+#: instructions of a pattern times characters of a text, tens of nanoseconds each at worst: linear may be long, too
+_MOST_WORK = 1 << 26
 
 
 @lru_cache(maxsize=256)
@@ -55,8 +57,11 @@ def any_matches(values: Sequence[str], pattern: str) -> bool:
 
 def _searcher(compiled: Any) -> Callable[[str], bool]:
     search = compiled.search
+    longest = _MOST_WORK // max(compiled.programsize, 1)
 
     def found(text: str) -> bool:
+        if len(text) > longest:
+            raise LimitExceeded("the text is too long for so large a regular expression")
         # bytes: in a str the wrapper would look up the match's positions, which nobody asks for, for twice the time
         try:
             return search(text.encode()) is not None

@@ -16,6 +16,7 @@ from operator import ge, gt, le, lt
 from typing import Any
 
 from gateway.cel.errors import Failure, NoOverload
+from gateway.cel.work import Work
 from gateway.headers import HeaderMap, ValueList
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
@@ -98,6 +99,8 @@ def no_overload(*values: object) -> NoOverload:
 
 # --- equality
 
+_CONTAINERS = (list, tuple, dict)
+
 
 def same_text(left: object, right: object) -> bool:
     """Equality that takes the same time wherever the contents differ (TP-95); False unless both are strings."""
@@ -118,17 +121,31 @@ def same(left: object, right: object) -> bool:
         return left_class is right_class and left == right
     if isinstance(left, str):
         return same_text(left, right)
-    if isinstance(left, list | tuple):
-        return isinstance(right, list | tuple) and len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, dict):
-        return (
-            isinstance(right, dict)
-            and len(left) == len(right)
-            and all(key in right and same(value, right[key]) for key, value in left.items())
-        )
+    if isinstance(left, _CONTAINERS):
+        return _same_inside(left, right, Work())
     if isinstance(left, bytes) and isinstance(right, bytes):
         return compare_digest(left, right)
     return left_class is right_class and left == right
+
+
+def _same_inside(left: object, right: object, work: Work) -> bool:
+    """``same`` for what may be nested, within what ``work`` allows."""
+    if isinstance(left, list | tuple):
+        if not isinstance(right, list | tuple) or len(left) != len(right):
+            return False
+        work.done(len(left))
+        return all(_same_inside(one, other, work) for one, other in zip(left, right, strict=True))
+    if isinstance(left, dict):
+        if not isinstance(right, dict) or len(left) != len(right):
+            return False
+        work.done(len(left))
+        return all(key in right and _same_inside(value, right[key], work) for key, value in left.items())
+    return same(left, right)
+
+
+def same_as_any(value: object, others: Iterable[object], work: Work) -> bool:
+    """Whether it equals one of them, within what ``work`` allows."""
+    return any(_same_inside(value, other, work) for other in others)
 
 
 def differ(left: object, right: object) -> bool:
@@ -207,7 +224,7 @@ def contains(element: object, container: object) -> bool:
     if isinstance(container, list | tuple):
         if isinstance(element, str):
             return contains_text(element, container)
-        return any(same(element, other) for other in container)
+        return same_as_any(element, container, Work())
     if isinstance(container, dict):
         return has_key(container, element)
     if container is None:

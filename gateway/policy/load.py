@@ -31,6 +31,8 @@ from gateway.policy.unwrap import Unwrapped, unwrap
 from gateway.schema.reader import INVALID, nearest
 
 NEVER_MATCHES = "the rule never matches, whatever the request"
+#: constant conditions of up to this length are evaluated while loading, which nobody must be able to hold up
+_SHORT = 200
 MAX_RULES = 200
 MAX_ACTIONS = 50
 MAX_NAME = 1_023
@@ -257,7 +259,7 @@ class _PolicyLoader:
             reader.cel_warnings(node, program, index=index)
         if NEVER in program.demands:
             reader.warning(nodes[0], "ERR_NGROK_2207", NEVER_MATCHES)
-        elif program.pure and not program.reads:
+        elif program.pure and not program.reads and len(program.source) < _SHORT:
             self.constant(program, nodes[0], reader)
         return program
 

@@ -28,7 +28,7 @@ from gateway.cel.env import (
 from gateway.cel.errors import CelTypeError, EvaluationError, Failure, LimitExceeded, NoOverload
 from gateway.cel.generator import hint, joined
 from gateway.cel.guards import accepts, dispatcher, guard, method_guard
-from gateway.cel.limits import MAX_PRODUCED, MAX_STEPS, Budget, bounded, check_size
+from gateway.cel.limits import MAX_PRODUCED, Budget, bounded, check_size
 from gateway.cel.literals import decode_text
 from gateway.cel.logic import generate_logic
 from gateway.cel.macros import macro_for
@@ -58,6 +58,7 @@ from gateway.cel.values import (
     same_text,
     type_name,
 )  # fmt: skip
+from gateway.cel.work import MAX_STEPS
 from gateway.headers import HeaderMap, ValueList
 from tests.unit.cel.hosts import ENVIRONMENT, Key, Model, Scope, Url, fails, outcome, request, run
 
