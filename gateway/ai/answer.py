@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.ai.delivered import Delivered
-from gateway.ai.dialects import codec_for
 from gateway.ai.estimates import Counted, Output, Unreported, add_estimate, count_roughly
 from gateway.ai.measure import Measure
 from gateway.ai.measure import Outcome as Measured
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.ai.call import AiCall
     from gateway.ai.credentials import UpstreamCredential
     from gateway.ai.dialects.dialect import SurfaceCodec
+    from gateway.ai.gateway import Route
     from gateway.ai.inbound import InboundHead
     from gateway.ai.usage import Usage
     from gateway.exchange import Attempt, Exchange
@@ -31,36 +30,30 @@ if TYPE_CHECKING:
     from gateway.upstream.relay import Relay, RelayLimits
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What of the upstream request the answer has to know."""
-
-    credential: UpstreamCredential | None
-    #: constant start of the ``x-gateway-…`` lines (AG-221)
-    served: bytes
-    injects_usage: bool
-
-
 class Answer:
     """What ``proxy.commit`` shows to the client. Owns the held upstream answer until it is relayed or abandoned."""
 
     __slots__ = (
         "_call", "_credential", "_settled", "_stream", "attempt", "codec", "event_stream", "head", "held", "kept",
-        "served", "strip_usage", "tap",
+        "served", "status", "strip_usage", "tap",
     )  # fmt: skip
 
-    def __init__(self, call: AiCall, attempt: Attempt, held: Held, sent: Sent) -> None:
+    def __init__(
+        self, call: AiCall, attempt: Attempt, held: Held, credential: UpstreamCredential | None, *, injects_usage: bool
+    ) -> None:
         assert call.surface_of is not None
         self._call = call
-        self._credential = sent.credential
+        self._credential = credential
         self._settled = False
         #: a stream that was here whole
         self._stream = b""
         self.attempt = attempt
         self.held = held
         self.head: InboundHead = held.head  # type: ignore[assignment] # parsed by the same function that the pool was given
-        self.served = sent.served
-        self.codec: SurfaceCodec = codec_for(call.surface_of)
+        route: Route = attempt.route
+        self.served = route.served
+        self.codec: SurfaceCodec = route.codec
+        self.status = held.status
         self.event_stream = self.head.is_event_stream and 200 <= held.status < 300
         self.tap = self.codec.usage_tap()
         #: what the client of a stream got, for estimates (AG-230)
@@ -68,11 +61,7 @@ class Answer:
         if self.event_stream:
             self.kept = Delivered(call.surface_of, call.gateway.estimator.retention)
         #: the client did not ask for the usage chunk (AG-244)
-        self.strip_usage = sent.injects_usage and self.event_stream
-
-    @property
-    def status(self) -> int:
-        return self.held.status
+        self.strip_usage = injects_usage and self.event_stream
 
     @property
     def limits(self) -> RelayLimits:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway import errors
-from gateway.ai.answer import Answer, Sent
+from gateway.ai.answer import Answer
 from gateway.ai.credentials import scrub
 from gateway.ai.dialects import codec_for
 from gateway.ai.final import attempt_error
@@ -15,7 +16,6 @@ from gateway.ai.measure import Outcome as Measured
 from gateway.ai.quota import parse_retry_after
 from gateway.ai.splice import build_body
 from gateway.exchange import Attempt
-from gateway.upstream.attempt import Expectations
 
 if TYPE_CHECKING:
     from gateway.ai.call import AiCall
@@ -37,14 +37,18 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
     exchange.attempts.append(attempt)
     route = gateway.route(candidate, surface)
     body = build_body(request, route.plan, call.overrides)
-    credential = gateway.keyring.credential(key, candidate.provider, surface.format)
+    if key.sent_as is not None and key.sent_as[0] is route:
+        credential = key.sent_as[1]
+    else:
+        credential = gateway.keyring.credential(key, candidate.provider, surface.format)
+        key.sent_as = (route, credential)
     head = route.head.build(call.lines, credential, len(body.data), call.upstream_query, call.fields)
     attempt.route = route
     sent = attempt.sent = monotonic()
     limit_s = gateway.options.per_request_timeout_s
-    expect = Expectations(codec_for(surface), streaming=body.streams and surface.streams)
+    expect = route.expects[body.streams]
     if call.first_token_by - sent < limit_s:
-        limit_s, expect.limits_first_event = call.first_token_by - sent, True
+        limit_s, expect = call.first_token_by - sent, replace(expect, limits_first_event=True)
     origin, message, left_s = candidate.provider.target.origin, head + body.data, call.deadline - sent
     held = gateway.transport.begin(origin, message, expect)
     if held is not None:
@@ -59,7 +63,7 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
         held = await gateway.transport.send(origin, message, expect, limit_s, left_s, pooled=held is None)
     _note_answer(call, attempt, held, key)
     if held.failure is None:
-        return Answer(call, attempt, held, Sent(credential, route.served, body.injects_usage))
+        return Answer(call, attempt, held, credential, injects_usage=body.injects_usage)
     _note_failure(call, attempt, held.failure, credential)
     return None
 

@@ -254,8 +254,8 @@ class ProviderKey:
     """One credential at one upstream model. Its numbers are shared with its other appearances."""
 
     __slots__ = (
-        "client_header", "counters", "credentials", "error_rate", "id", "quota", "source", "state", "stored_id",
-        "value", "window",
+        "client_header", "counters", "credentials", "error_rate", "id", "quota", "sent_as", "shown", "source",
+        "state", "stored_id", "value", "window",
     )  # fmt: skip
 
     def __init__(
@@ -276,6 +276,10 @@ class ProviderKey:
         self.client_header = client_header
         #: header name → ``credentials.UpstreamCredential``, made on first use
         self.credentials: dict[str, Any] = {}
+        #: the route it was used on last, and the ``UpstreamCredential`` that was sent there
+        self.sent_as: tuple[Any, Any] | None = None
+        #: what logs show
+        self.shown = value.trimmed()
         #: counts attempts with this key at one candidate; made on first use
         self.counters: tuple[Candidate, FanOut] | None = None
 

@@ -11,16 +11,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway import errors
+from gateway.ai.dialects import codec_for
 from gateway.ai.estimates import Estimator
 from gateway.ai.inbound import served_lines
 from gateway.ai.outbound import RequestHead
 from gateway.ai.splice import BodyPlan, compile_plan
 from gateway.errors import failure
+from gateway.upstream.attempt import Expectations
 
 if TYPE_CHECKING:
     from gateway.ai.call import AiCall
     from gateway.ai.candidates import Universe
     from gateway.ai.credentials import ClientCredential
+    from gateway.ai.dialects.dialect import SurfaceCodec
     from gateway.ai.entities import Candidate, ProviderKey
     from gateway.ai.key_metrics import MetricsRegistry
     from gateway.ai.keys import Keyring
@@ -96,6 +99,7 @@ class AiGateway:
         """What requests for this candidate on this surface share; built at the first one."""
         route: Route | None = candidate.routes.get(surface.path)
         if route is None:
+            codec = codec_for(surface)
             route = candidate.routes[surface.path] = Route(
                 head=RequestHead.compile(candidate.provider.target, surface),
                 plan=compile_plan(
@@ -105,6 +109,8 @@ class AiGateway:
                     inject_stream_usage=self.options.inject_stream_usage,
                 ),
                 served=served_lines(candidate.provider.id, candidate.name),
+                codec=codec,
+                expects=(Expectations(codec, streaming=False), Expectations(codec, streaming=surface.streams)),
             )
         return route
 
@@ -141,3 +147,6 @@ class Route:
     plan: BodyPlan
     #: constant start of the ``x-gateway-…`` lines (AG-221)
     served: bytes
+    codec: SurfaceCodec
+    #: what answers have to be like: of plain requests, of streamed ones
+    expects: tuple[Expectations, Expectations]

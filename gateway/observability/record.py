@@ -128,7 +128,7 @@ def _describe_attempt(attempt: Attempt, finished: float) -> dict[str, Any]:
         "outcome": attempt.kind or ("success" if attempt.completed else "cancelled"),
         "code": attempt.code,
         "ms": int(((attempt.completed or finished) - attempt.started) * 1e5) / 100,
-        "key": None if key is None else key.value.trimmed(),
+        "key": None if key is None else key.shown,
     }
 
 

@@ -148,15 +148,11 @@ class Downstream(RequestHandler):
 
     def _begin(self, data: bytes) -> bool:
         """Starts a request whose head is known; False: the parser has to see it."""
-        found = scan(data)
-        if found is None:
-            self._ahead = -1
-            return False
-        key, length, end = found
+        key, length, end = scan(data)
         head = self._server.heads.find(key)
         if head is None:
             # once this message is over, the parser stands between two again
-            self._ahead = max(-1, end + length - len(data)) if states_size(data, found) else -1
+            self._ahead = max(-1, end + max(length, 0) - len(data)) if end and states_size(data, end, length) else -1
             self.learning = key
             return False
         if length > DIRECT_BODY_BYTES or self._close or self._force_close:

@@ -12,7 +12,7 @@ Invariants
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from gateway.exchange import RequestHead
@@ -24,32 +24,25 @@ _LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,9})\r\n")
 _FRAMING: Final = re.compile(rb"(?i)\n(?:content-length|transfer-encoding|upgrade)[ \t]*:")
 
 
-class HeadBytes(NamedTuple):
-    """A complete head at the start of some bytes."""
+def scan(data: bytes) -> tuple[bytes, int, int]:
+    """(key, size of the body, where the body begins) of the head that ``data`` begins with.
 
-    #: the head without its length's digits; b"" if it states no length in the usual form
-    key: bytes
-    #: size of the body
-    length: int
-    #: where the body begins
-    end: int
-
-
-def scan(data: bytes) -> HeadBytes | None:
-    """The head that ``data`` begins with; None if it is not complete, or too long to be remembered."""
+    The key is the head without its length's digits; b"" with size -1: it states none in the usual form. The last is 0
+    for a head that is not complete, or too long to be remembered.
+    """
     end = data.find(b"\r\n\r\n", 0, HEAD_BYTES) + 4
     if end < 4:
-        return None
+        return b"", -1, 0
     found = _LENGTH.search(data, 0, end)
     if found is None:
-        return HeadBytes(b"", 0, end)
+        return b"", -1, end
     start, stop = found.span(1)
-    return HeadBytes(data[:start] + data[stop:end], int(data[start:stop]), end)
+    return data[:start] + data[stop:end], int(data[start:stop]), end
 
 
-def states_size(data: bytes, head: HeadBytes) -> bool:
-    """Whether ``length`` tells without doubt where the body of an unknown head ends."""
-    return len(_FRAMING.findall(data, 0, head.end)) == (1 if head.key else 0)
+def states_size(data: bytes, end: int, length: int) -> bool:
+    """Whether ``scan`` tells without doubt where the body of an unknown head ends."""
+    return len(_FRAMING.findall(data, 0, end)) == (1 if length >= 0 else 0)
 
 
 class HeadTable:

@@ -62,7 +62,7 @@ def _model_exchange() -> Exchange:
     exchange.upstream_wait_s = 0.75
     for provider, status, kind in (("anthropic", 529, "http"), ("openai", 200, "")):
         candidate = SimpleNamespace(provider=SimpleNamespace(id=provider), name=f"{provider}-model")
-        attempt = Attempt(candidate, SimpleNamespace(value=Secret(KEY)), 1_000.0)
+        attempt = Attempt(candidate, SimpleNamespace(shown=Secret(KEY).trimmed()), 1_000.0)
         attempt.status, attempt.kind, attempt.code = status, kind, "3800" if kind else ""
         attempt.completed, attempt.first_byte = 1_000.25, 1_000.125
         exchange.attempts.append(attempt)
