@@ -85,12 +85,13 @@ class Expectations:
         habit.learn(0 if call.request is None else len(call.request.body), usage, cost)
 
     def estimate(self, call: AiCall) -> Estimate:
-        """The dearest of the candidates counts, since any of them may serve the request."""
+        """The dearest of the candidates counts that may have their turn, since any of them may serve the request."""
         key_id = call.gateway_key_id or ""
+        candidates = call.candidates[: call.gateway.options.max_attempts]
         most_usd = most_tokens = 0
         least_usd = least_tokens = math.inf
         asked = _asked(call)
-        for candidate in call.candidates:
+        for candidate in candidates:
             habit = self._habits.get((key_id, candidate.name))
             tokens = _tokens(call, candidate, habit, asked)
             usd = _price(tokens, candidate)
@@ -98,12 +99,12 @@ class Expectations:
             most_usd, most_tokens = max(most_usd, usd), max(most_tokens, total)
             least_usd = min(least_usd, usd, 0 if habit is None else math.ceil(habit.mean_cost))
             least_tokens = min(least_tokens, total, 0 if habit is None else math.ceil(habit.mean_tokens))
-        if not call.candidates:
+        if not candidates:
             return Estimate()
         return Estimate(most_usd, most_tokens, int(least_usd), int(least_tokens))
 
 
-def _tokens(call: AiCall, candidate: Candidate, habit: Habit | None, asked: int | None) -> _Tokens:
+def _tokens(call: AiCall, candidate: Candidate, habit: Habit | None, asked: tuple[int, int] | None) -> _Tokens:
     surface, request = call.surface_of, call.request
     body_bytes = 0 if request is None else len(request.body)
     element = candidate.element
@@ -112,13 +113,15 @@ def _tokens(call: AiCall, candidate: Candidate, habit: Habit | None, asked: int 
     if surface is EMBEDDINGS:
         return _Tokens(given, 0)
     if asked is not None:
-        return _Tokens(given, asked)
+        # nobody holds more of a budget than the model could use, whatever is asked for
+        limit, choices = asked
+        return _Tokens(given, min(limit, element.max_output_tokens or UNKNOWN_WINDOW) * choices)
     made = (element.max_output_tokens or UNKNOWN_OUTPUT) if habit is None else math.ceil(habit.most_output)
     return _Tokens(given, made)
 
 
-def _asked(call: AiCall) -> int | None:
-    """The output tokens that the request allows itself, over all its choices; the gateway's cap lowers it."""
+def _asked(call: AiCall) -> tuple[int, int] | None:
+    """(output tokens, choices) that the request allows itself; the gateway's cap lowers them. None: no limit."""
     document = call.request.document if call.request is not None else {}
     limits = [limit for name in _LIMIT_MEMBERS if (limit := _count(document.get(name))) is not None]
     cap = call.gateway.options.max_output_tokens
@@ -127,7 +130,7 @@ def _asked(call: AiCall) -> int | None:
     if not limits:
         return None
     choices = max(_count(document.get(name)) or 1 for name in ("n", "best_of"))
-    return min(limits) * min(choices, _CHOICES_MAXIMUM)
+    return min(limits), min(choices, _CHOICES_MAXIMUM)
 
 
 def _count(value: Any) -> int | None:

@@ -44,7 +44,7 @@ class World:
         )
         call = SimpleNamespace(
             exchange=exchange, surface_of=surface, request=parse_request(CHAT, body), candidates=(candidate,),
-            gateway_key_id=key, gateway=SimpleNamespace(options=SimpleNamespace(max_output_tokens=None)),
+            gateway_key_id=key, gateway=SimpleNamespace(options=SimpleNamespace(max_output_tokens=None, max_attempts=20)),
             left_s=lambda now: 60.0, estimated_input=0, estimated_output=0, cost=None,
         )  # fmt: skip
         exchange.ai = call

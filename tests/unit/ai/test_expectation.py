@@ -22,7 +22,7 @@ def candidate(name="m", pricing=PRICES, window=1_000, output=500):
 
 
 def call(body=b'{"model":"m"}', *candidates, key="aigk_1", surface=CHAT, cap=None):
-    gateway = SimpleNamespace(options=SimpleNamespace(max_output_tokens=cap))
+    gateway = SimpleNamespace(options=SimpleNamespace(max_output_tokens=cap, max_attempts=20))
     return SimpleNamespace(
         request=parse_request(surface, body), surface_of=surface, gateway_key_id=key, gateway=gateway,
         candidates=candidates or (candidate(),),
@@ -55,6 +55,7 @@ def test_a_body_is_never_more_than_the_context_window():
         (b'{"max_tokens":7}', None, 7),
         (b'{"max_completion_tokens":8}', None, 8),
         (b'{"max_tokens":7,"n":3}', None, 21),
+        (b'{"max_tokens":100000,"n":2}', None, 1_000),
         (b'{"max_tokens":50}', 9, 9),
         (b"{}", 9, 9),
         (b'{"max_tokens":"7"}', None, 500),
@@ -62,7 +63,7 @@ def test_a_body_is_never_more_than_the_context_window():
     ],
 )
 def test_p05_the_request_limits_itself(body, cap, output):
-    """The gateway's own cap (AG-236) counts like the request's; every choice may be that long."""
+    """The gateway's own cap (AG-236) counts like the request's; every choice may be that long; no model writes more."""
     assert Expectations().estimate(call(body, cap=cap)).tokens == len(body) + output
 
 
@@ -87,6 +88,13 @@ def test_the_dearest_candidate_counts():
     both = Expectations().estimate(call(body, cheap, dear))
     assert both.usd == Expectations().estimate(call(body, dear)).usd
     assert both.tokens == len(body) + 900
+
+
+def test_candidates_that_never_have_their_turn_do_not_count():
+    """AG-156."""
+    many = [candidate(str(number), None, output=number) for number in range(1, 31)]
+    body = b'{"model":"m"}'
+    assert Expectations().estimate(call(body, *many)).tokens == len(body) + 20
 
 
 def test_embeddings_write_nothing():
