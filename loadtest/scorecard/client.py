@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from typing import Any
 
 import aiohttp
 
-from loadtest.scorecard.model import Request, Seen
+from loadtest.scorecard.model import MESSAGES, RESPONSES, Request, Seen
 
 _PATIENCE_S = 30.0
 
@@ -16,13 +17,7 @@ _PATIENCE_S = 30.0
 async def ask(session: aiohttp.ClientSession, models: list[str], request: Request) -> Seen:
     """Sends it and reads the answer to its end, or to where this client leaves."""
     seen = Seen()
-    body = {
-        "model": models[0], "messages": [{"role": "user", "content": "Hello"}], "stream": request.stream,
-        **({"models": models} if len(models) > 1 else {}),
-        **({"stream_options": {"include_usage": True}} if request.stream else {}),
-    }  # fmt: skip
-    if len(models) > 1:
-        del body["model"]
+    body = _body(models, request)
     started = time.perf_counter()
     try:
         async with (
@@ -44,6 +39,18 @@ async def ask(session: aiohttp.ClientSession, models: list[str], request: Reques
     return seen
 
 
+def _body(models: list[str], request: Request) -> dict[str, Any]:
+    """The same question in each format."""
+    body: dict[str, Any] = {"models": models} if len(models) > 1 else {"model": models[0]}
+    body["stream"] = request.stream
+    if request.path == RESPONSES:
+        return {**body, "input": "Hello"}
+    body["messages"] = [{"role": "user", "content": "Hello"}]
+    if request.path == MESSAGES:
+        return {**body, "max_tokens": 1_000}
+    return {**body, "stream_options": {"include_usage": True}} if request.stream else body
+
+
 async def _read_stream(answer: aiohttp.ClientResponse, seen: Seen, leave_after: int | None) -> None:
     async for line in answer.content:
         if not line.startswith(b"data:"):
@@ -56,7 +63,7 @@ async def _read_stream(answer: aiohttp.ClientResponse, seen: Seen, leave_after: 
 
 
 def _take(data: bytes, seen: Seen) -> None:
-    """One event of a chat stream."""
+    """One event of a stream, whatever its format."""
     if data.startswith(b"[DONE]"):
         seen.done = True
         return
@@ -64,10 +71,33 @@ def _take(data: bytes, seen: Seen) -> None:
         event = json.loads(data)
     except ValueError:  # the malformed event that a scenario asked for
         return
-    if "error" in event:
+    if "choices" in event or "error" in event:
+        _take_chat(event, seen)
+    else:
+        _take_typed(event, seen)
+
+
+def _take_chat(event: dict[str, Any], seen: Seen) -> None:
+    """Chat completions, and the error event of both chat completions and messages."""
+    if "error" in event and "choices" not in event:
         seen.error = event["error"]
         return
-    for choice in event.get("choices", ()):
+    for choice in event["choices"]:
         if choice.get("delta", {}).get("content"):
             seen.texts.append(choice["delta"]["content"])
         seen.finish = choice.get("finish_reason") or seen.finish
+
+
+def _take_typed(event: dict[str, Any], seen: Seen) -> None:
+    """Messages and responses: every event has a type."""
+    kind, delta = event.get("type"), event.get("delta")
+    if kind == "content_block_delta" and isinstance(delta, dict) and delta.get("text"):
+        seen.texts.append(delta["text"])
+    elif kind == "response.output_text.delta" and isinstance(delta, str) and delta:
+        seen.texts.append(delta)
+    elif kind in ("message_stop", "response.completed"):
+        seen.done = True
+    elif kind == "error":
+        seen.error = event
+    elif kind == "response.failed":
+        seen.error = event["response"]["error"]

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.demo.log import Received
 
 HEALTHY = "demo-fast"
+CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 #: USD per million tokens: a token costs 0.001, so that every sum is exact in five places
 PRICE = "1000"
 
@@ -69,7 +70,7 @@ class Request:
     times: int = 1
     leave_after: int | None = None
     leave_after_s: float | None = None
-    path: str = "/v1/chat/completions"
+    path: str = CHAT
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from loadtest.scorecard.judges import (
     served,
     tolerant,
 )
-from loadtest.scorecard.model import HEALTHY, Limits, Request, Scenario
+from loadtest.scorecard.model import HEALTHY, MESSAGES, RESPONSES, Limits, Request, Scenario
 
 STREAM = (Request(stream=True),)
 NETWORK, IDLE = "ERR_NGROK_3800", "ERR_NGROK_27207"
@@ -21,7 +21,8 @@ NETWORK, IDLE = "ERR_NGROK_3800", "ERR_NGROK_27207"
 
 def build_scenarios(limits: Limits) -> list[Scenario]:
     """All of them, with these time limits."""
-    return [*_statuses(), *_silences(limits), *_streams(), *_answers(), *_clients(limits)]
+    formats = [*_formats("messages", MESSAGES, 4), *_formats("responses", RESPONSES, 3)]
+    return [*_statuses(), *_silences(limits), *_streams(), *_answers(), *formats, *_clients(limits)]
 
 
 def _statuses() -> list[Scenario]:
@@ -177,6 +178,33 @@ def _answers() -> list[Scenario]:
         Scenario(
             name="JSON for a stream", models=["demo-json-for-stream", HEALTHY], requests=STREAM,
             judge=served(attempts=3, stream=True), promise="the fallback model serves",
+        ),
+    ]  # fmt: skip
+
+
+def _formats(name: str, path: str, texts: int) -> list[Scenario]:
+    """What differs from format to format: the first event, the error event, the end.
+
+    ``texts``: so many are among the first five events that the demo provider counts as tokens.
+    """
+    requests = (Request(stream=True, path=path),)
+    return [
+        Scenario(
+            name=f"no fault, {name}", models=[HEALTHY], requests=requests, judge=served(attempts=1, stream=True),
+            promise="one attempt, every token",
+        ),
+        Scenario(
+            name=f"error as first event, {name}", models=["demo-error-first", HEALTHY], requests=requests,
+            judge=served(attempts=3, stream=True), promise="the fallback model serves",
+        ),
+        Scenario(
+            name=f"cut mid-stream, {name}", models=["demo-cut-5", HEALTHY], requests=requests,
+            judge=broken_stream(code=NETWORK, texts=texts), promise="what had come, the format's error event, no end mark",
+        ),
+        Scenario(
+            name=f"stall mid-stream, {name}", models=["demo-stall-5", HEALTHY], requests=requests,
+            judge=quickly(lambda run: run.limits.idle_s + 1.5, broken_stream(code=IDLE, texts=texts)),
+            promise="what had come, after the idle limit the format's error event, no end mark",
         ),
     ]  # fmt: skip
 

@@ -133,6 +133,7 @@ def configuration(scenarios: Sequence[Scenario], base_url: str, limits: Limits) 
         {
             "id": provider_id(number),
             "base_url": base_url,
+            "supported_api_surfaces": [{"format": "openai"}, {"format": "anthropic"}],
             "api_keys": [
                 {"value": f"demo-key{fault}:n=24,pad={place}B,in={input_tokens(number)}"}
                 for place, fault in enumerate(scenario.keys)
