@@ -42,9 +42,10 @@ class World:
         exchange = SimpleNamespace(
             id="req_1", settlers=[], attempts=[], client_gone=False, streaming=False, sent_bytes=9
         )
+        options = SimpleNamespace(max_output_tokens=None, max_attempts=20)
         call = SimpleNamespace(
             exchange=exchange, surface_of=surface, request=parse_request(CHAT, body), candidates=(candidate,),
-            gateway_key_id=key, gateway=SimpleNamespace(options=SimpleNamespace(max_output_tokens=None, max_attempts=20)),
+            gateway_key_id=key, gateway=SimpleNamespace(options=options),
             left_s=lambda now: 60.0, estimated_input=0, estimated_output=0, cost=None,
         )  # fmt: skip
         exchange.ai = call
