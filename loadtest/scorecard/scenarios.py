@@ -199,7 +199,8 @@ def _formats(name: str, path: str, texts: int) -> list[Scenario]:
         ),
         Scenario(
             name=f"cut mid-stream, {name}", models=["demo-cut-5", HEALTHY], requests=requests,
-            judge=broken_stream(code=NETWORK, texts=texts), promise="what had come, the format's error event, no end mark",
+            judge=broken_stream(code=NETWORK, texts=texts),
+            promise="what had come, the format's error event, no end mark",
         ),
         Scenario(
             name=f"stall mid-stream, {name}", models=["demo-stall-5", HEALTHY], requests=requests,
