@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from gateway.ai.call import AiCall
     from gateway.auth.budgets import Budget, Ledger, Reservation
-    from gateway.auth.last_used import LastUsed
     from gateway.auth.usage import UsageQueue
     from gateway.clock import Clock
     from gateway.exchange import Exchange
@@ -77,17 +76,15 @@ class Accounting:
         self._now = clock.now
         self._usage: UsageQueue | None = None
         self._ledger: Ledger | None = None
-        self._last_used: LastUsed | None = None
         #: budget id → who waits for it, in the order of arrival
         self._waiting: dict[str, deque[Waiter]] = {}
         self.waiting = 0
         self.expectations = Expectations()
 
-    def connect(self, *, usage: UsageQueue, ledger: Ledger, last_used: LastUsed) -> None:
+    def connect(self, *, usage: UsageQueue, ledger: Ledger) -> None:
         """From now on requests are recorded and charged."""
         self._usage = usage
         self._ledger = ledger
-        self._last_used = last_used
 
     @property
     def connected(self) -> bool:
@@ -187,20 +184,11 @@ class Accounting:
             return
         now_ms = int(self._now() * 1_000)
         attempt = attempts[0]
-        if len(attempts) == 1:  # nearly always
-            if attempt.sent:
-                usage.put(AttemptNote(exchange, attempt, 1, now_ms, True))
-                if attempt.key.stored_id:
-                    self._touch(attempt.key.stored_id, now_ms)
-            return
-        for note in notes_of(exchange, self._clock.monotonic(), now_ms):
-            usage.put(note)
-            self._touch(note.attempt.key.stored_id, now_ms)
-
-    def _touch(self, stored_id: str, now_ms: int) -> None:
-        """CP-67."""
-        if stored_id and self._last_used is not None:
-            self._last_used.touch(stored_id, now_ms)
+        if len(attempts) > 1:
+            for note in notes_of(exchange, self._clock.monotonic(), now_ms):
+                usage.put(note)
+        elif attempt.sent:  # nearly always
+            usage.put(AttemptNote(exchange, attempt, 1, now_ms, True))
 
     def _book(self, ledger: Ledger, call: AiCall, reservation: Reservation) -> None:
         """Only the attempt that gave an answer costs anything (AG-240)."""

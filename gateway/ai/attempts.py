@@ -35,6 +35,8 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
     monotonic = gateway.clock.monotonic
     attempt = Attempt(candidate, key, monotonic())
     exchange.attempts.append(attempt)
+    if key.stored_id and gateway.touch is not None:
+        gateway.touch(key.stored_id)
     route = gateway.route(candidate, surface)
     body = build_body(request, route.plan, call.overrides)
     if key.sent_as is not None and key.sent_as[0] is route:

@@ -99,6 +99,8 @@ class AiParts:
     authenticate: Callable[[AiCall], None] = refuse_gateway_keys
     #: budgets and usage (``accounting.Accounting.open``)
     charge: Callable[[AiCall], Awaitable[None] | None] | None = None
+    #: an attempt with a stored provider key begins (CP-67)
+    touch: Callable[[str], None] | None = None
     estimator: Estimator = field(default_factory=Estimator)
     #: rows of AG-190 that come from the store, before and after the action's own keys
     rows_before: Sequence[Row] = ()
@@ -258,6 +260,7 @@ class GatewayBuilder:
             scope_of=parts.scope_of,
             authenticate=parts.authenticate,
             charge=parts.charge,
+            touch=parts.touch,
             estimator=parts.estimator,
         )
         self._made.append((gateway, engine))

@@ -94,6 +94,8 @@ class AiGateway:
     estimator: Estimator = field(default_factory=Estimator)
     #: budgets and usage, once the candidates are known (``accounting.Accounting.open``); None: neither is kept
     charge: Callable[[AiCall], Awaitable[None] | None] | None = None
+    #: an attempt with a stored provider key begins (CP-67)
+    touch: Callable[[str], None] | None = None
 
     def route(self, candidate: Candidate, surface: Surface) -> Route:
         """What requests for this candidate on this surface share; built at the first one."""

@@ -121,6 +121,7 @@ class SnapshotBuilder:
             environment=policy_context(ACTIONS).environment(Phase.REQUEST),
             authenticate=parts.keys.authenticate,
             charge=parts.accounting.open if parts.accounting.connected else None,
+            touch=parts.keys.touch,
             estimator=parts.estimator,
             rows_before=(parts.keys.routed, parts.keys.attached),
             rows_after=(parts.keys.account,),

@@ -82,8 +82,12 @@ class GatewayKeys:
         call.gateway_key = identity
         call.gateway_key_id = identity.id
         call.access = self._grants.get(identity) or self._granted(identity, view)
+        self.touch(identity.id)
+
+    def touch(self, key_id: str) -> None:
+        """A request with a gateway key was accepted, or an attempt with a provider key begins (CP-67)."""
         if self.last_used is not None:
-            self.last_used.touch(identity.id, int(self._clock.now() * 1_000))
+            self.last_used.touch(key_id, int(self._clock.now() * 1_000))
 
     def _required(self, call: AiCall) -> bool:
         """AG-187. ``auto``: in action mode once a key was made for the endpoint, in shared mode once any was."""

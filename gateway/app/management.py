@@ -130,7 +130,7 @@ class Management:
         assert plane is not None
         parts.installation_key = self._key_ids
         parts.keys.last_used = plane.last_used
-        parts.accounting.connect(usage=plane.usage, ledger=plane.ledger, last_used=plane.last_used)
+        parts.accounting.connect(usage=plane.usage, ledger=plane.ledger)
         parts.account = self._account = account_of(plane.view)
         await asyncio.to_thread(mask, stored_values(plane.view))
         self._take(plane.view)

@@ -259,6 +259,19 @@ async def test_cp_67_last_uses() -> None:
         assert shown[unused] is None
 
 
+async def test_cp_67_a_use_is_seen_while_its_answer_streams() -> None:
+    async with world() as (_, gateway):
+        key = await stored(gateway, "demo-key-used")
+        _, token = await gateway.key()
+        body = chat_body("openai:demo:n=2000,delay=20ms", stream=True, max_tokens=2_000)
+        bearer = {"authorization": f"Bearer {token}"}
+        async with gateway.session as client, client.post(CHAT_PATH, data=body, headers=bearer) as answer:
+            assert answer.status == 200
+            await answer.content.readline()
+            assert (await gateway.call("GET", f"/provider-keys/{key}"))[1]["lastUsed"] is not None
+            answer.close()
+
+
 async def test_cp_34_rotation_holds_for_the_next_attempt_and_starts_anew() -> None:
     """References stay; a key that was cooling is fresh again."""
     async with world() as (provider, gateway):

@@ -13,7 +13,6 @@ from gateway.ai.request import parse_request
 from gateway.ai.surfaces import CHAT, COUNT_TOKENS
 from gateway.ai.usage import Usage
 from gateway.auth.budgets import Budget, Counts, Ledger, Period
-from gateway.auth.last_used import LastUsed
 from gateway.auth.usage import UsageQueue
 from gateway.clock import ManualClock
 from gateway.errors import GatewayError
@@ -28,9 +27,8 @@ class World:
         self.clock = ManualClock(now_s=1_000.0)
         self.ledger = Ledger(self.clock.now)
         self.queue = UsageQueue()
-        self.last_used = LastUsed()
         self.accounting = Accounting(self.clock)
-        self.accounting.connect(usage=self.queue, ledger=self.ledger, last_used=self.last_used)
+        self.accounting.connect(usage=self.queue, ledger=self.ledger)
 
     def budget(self, tokens, key_id="", budget_id="aigb_1"):
         self.ledger.put(Budget(id=budget_id, key_id=key_id, period=Period.TOTAL, limit_tokens=tokens), Counts(0))
@@ -83,7 +81,6 @@ def test_without_a_budget_there_is_nothing_but_a_note(world):
     world.answered(call, 7)
     (note,) = world.queue.take(9)
     assert note.event().output_tokens == 6
-    assert world.last_used.take() == {"aigpk_1": 1_000_000}, "CP-67"
 
 
 def test_token_counts_are_neither_charged_nor_recorded(world):
