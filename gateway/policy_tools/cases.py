@@ -18,6 +18,7 @@ from gateway.policy.model import Policy
 from gateway.policy_tools.compare import mismatches
 from gateway.policy_tools.documents import Case, CaseFile, RequestPart, Secrets, Step, merged_secrets, read_cases
 from gateway.policy_tools.offline import OfflineGateway, OfflineParts, Served, offline_context
+from gateway.policy_tools.services import options_for
 from gateway.policy_tools.trace import Recorder
 from gateway.problems import Problems
 
@@ -67,9 +68,9 @@ def run_file(name: str, options: PolicyOptions, settings: Settings, *, only: str
     policy_path, cases_path = pair_of(name)
     result = FileResult(str(policy_path), str(cases_path), Problems(str(cases_path)))
     random = Random()  # noqa: S311 - chance that is repeatable is what cases want
-    policy = _load(policy_path, options, random, result.problems)
     source = _read(cases_path, result.problems)
     file = read_cases(source, result.problems) if source is not None else None
+    policy = _load(policy_path, options_for(file, options) if file is not None else options, random, result.problems)
     if policy is not None and file is not None:
         parts = OfflineParts(policy=policy, settings=settings, random=random, surroundings=file)
         chosen = [case for case in file.cases if only in case.name]

@@ -14,6 +14,7 @@ vocabulary. What a file says holds for all of its cases, what a case says for al
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import re
@@ -25,6 +26,7 @@ from gateway.document import Node, parse_document
 from gateway.problems import Problems
 from gateway.schema.shapes import (
     INVALID,
+    Field,
     Invalid,
     Reader,
     Shape,
@@ -150,8 +152,16 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IpRule:
+    """One entry of an IP policy."""
+
+    cidr: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaseFile:
-    """``jwks``: URL of a key document → the document."""
+    """``jwks``: URL of a key document → the document; ``services``: URL → what is answered there."""
 
     clock: float
     seed: int
@@ -159,6 +169,9 @@ class CaseFile:
     request: RequestPart
     upstream: tuple[Played, ...]
     jwks: Mapping[str, Any]
+    services: Mapping[str, Played] = dataclasses.field(default_factory=dict)
+    ip_policies: Mapping[str, tuple[IpRule, ...]] = dataclasses.field(default_factory=dict)
+    gateway_keys: tuple[str, ...] = ()
     cases: tuple[Case, ...]
 
 
@@ -213,6 +226,21 @@ _REQUEST = record(
     stream=field(boolean(), None, doc="whether that body asks for a stream"),
     body=field(anything(), None, doc="text as it is, anything else as JSON"),
 )
+_ANSWER: dict[str, Field] = {
+    "status": field(integer(100, 599), 200, doc="status of the answer"),
+    "headers": field(map_of(text(coerce=True)), (), doc="headers of the answer"),
+    "body": field(anything(), None, doc="text as it is, anything else as JSON; default: what the API would answer"),
+    "error": field(enum("connection", "timeout"), None, doc="no answer at all"),
+}
+_SERVICE = record(
+    lambda **answer: Played(provider=None, model=None, key=None, times=None, events=None, takes=0.0, **answer),
+    **_ANSWER,
+)
+_IP_RULE = record(
+    IpRule,
+    cidr=field(text(minimum=1), doc="network"),
+    action=field(enum("allow", "deny"), doc="what becomes of its addresses"),
+)
 _PLAYED = list_of(
     record(
         Played,
@@ -220,11 +248,8 @@ _PLAYED = list_of(
         model=field(text(), None, doc="only for attempts at this model, as the provider calls it"),
         key=field(text(), None, doc="only for attempts with this key"),
         times=field(integer(1), None, doc="only the first attempts that fit; default: all"),
-        status=field(integer(100, 599), 200, doc="status of the answer"),
-        headers=field(map_of(text(coerce=True)), (), doc="headers of the answer"),
-        body=field(anything(), None, doc="text as it is, anything else as JSON; default: what the API would answer"),
+        **_ANSWER,
         events=field(list_of(anything()), None, doc="an event stream instead: the data of each event"),
-        error=field(enum("connection", "timeout"), None, doc="no answer at all"),
         takes=field(duration(), 0.0, doc="time until the answer is there"),
     )
 )
@@ -285,6 +310,9 @@ _SURROUNDINGS = {
     "request": field(_REQUEST, RequestPart(), doc="what all requests have in common"),
     "upstream": field(_PLAYED, (), doc="answers of upstreams; the first that fits is given"),
     "jwks": field(then(map_of(anything()), _document), {}, doc="URL → key document of an identity provider"),
+    "services": field(then(map_of(_SERVICE), _document), {}, doc="URL → answer of an endpoint or host behind it"),
+    "ip_policies": field(then(map_of(list_of(_IP_RULE)), _document), {}, doc="id → rules"),
+    "gateway_keys": field(list_of(text(minimum=1)), (), doc="keys that exist; with any, one is required"),
 }
 CASES = record(CaseFile, **_SURROUNDINGS, cases=field(list_of(_CASE, minimum=1), doc="the examples"))
 #: the file of ``explain --request``: surroundings and one request

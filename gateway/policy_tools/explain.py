@@ -19,6 +19,7 @@ from gateway.policy_tools.lens import PlainLens, WatchedLimits
 from gateway.policy_tools.masks import Mask, sent_credentials
 from gateway.policy_tools.offline import OfflineGateway, OfflineParts, Served, offline_context
 from gateway.policy_tools.selection import describe_call
+from gateway.policy_tools.services import options_for
 from gateway.policy_tools.trace import ActionTrace, Recorder, RuleTrace
 from gateway.secrets.sources import SecretLookupError, SecretSource, SecretTable
 
@@ -76,7 +77,7 @@ class Question:
 def explain(question: Question, options: PolicyOptions, settings: Settings) -> tuple[Explanation | None, Problems]:
     """The explanation, or None if the policy does not load or there is no such case."""
     random = Random()  # noqa: S311 - chance that can be repeated
-    context = offline_context(options, random)
+    context = offline_context(options_for(question.request, options), random)
     policy, problems = load_policy(question.policy, context, file=question.policy_file)
     if policy is None:
         return None, problems

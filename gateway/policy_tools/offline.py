@@ -35,6 +35,7 @@ from gateway.policy_tools.client import MemoryTransport, client_ip, parse_answer
 from gateway.policy_tools.deciding import Decisions
 from gateway.policy_tools.documents import HOST, CaseFile, RequestPart, body_bytes
 from gateway.policy_tools.played import PlayedTransport
+from gateway.policy_tools.services import KnownKeys, services_of
 from gateway.proxy.downstream import DownstreamServer
 from gateway.proxy.handler import Handler, HandlerParts
 from gateway.secrets.sources import MemorySource, SecretTable
@@ -227,6 +228,7 @@ class OfflineGateway:
             endpoint=_LISTENER,
             clock=self.clock,
             services={
+                **services_of(parts.surroundings, settings, self.transport.sent),
                 GatewayBuilder: gateways,
                 LimiterTable: limiters,
                 JwksCache: JwksCache(fetch=fetch, spawn=self._group.create_task, clock=self.clock),
@@ -259,6 +261,7 @@ class OfflineGateway:
             installation_key=b"offline",
             scope_of=lambda exchange: scope_of(exchange, now),
             environment=offline_context_environment(parts.random),
+            authenticate=KnownKeys(parts.surroundings.gateway_keys).authenticate,
         )
 
 
