@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from loadtest.scorecard.model import HEALTHY, Card, Judge, Run, Seen
 
-_SENT_WITHIN_S = 1.5
 _TOKENS = 24
+#: provider → tokens, cost
+Meters = dict[str, tuple[int, Decimal]]
+NOTHING: tuple[int, Decimal] = (0, Decimal(0))
 
 
 def served(*, attempts: int, by: str = HEALTHY, stream: bool = False, replaced: int = 0) -> Judge:
@@ -177,6 +179,21 @@ def booked(run: Run, card: Card, replaced: int) -> None:
         card.should(not tokens, f"a failed attempt (status {event['statusCode']}) has {tokens} tokens")
     good = [event for event in run.usage if event["statusCode"] == 200 and not event["isError"]]
     card.should(all(event["outputTokens"] > 0 for event in good), "a good answer without tokens")
+
+
+def agree(card: Card, requests: int, books: Sequence[dict[str, Any]], meters: Meters) -> None:
+    """Every request has one final event, and the counters say what the books say, provider by provider."""
+    finals = {event["requestId"] for event in books if event["isFinalAttempt"]}
+    card.must(len(finals) == requests, f"{len(finals)} of {requests} requests are in the books")
+    card.must(sum(event["isFinalAttempt"] for event in books) == len(finals), "a request is in the books twice")
+    booked_sums: Meters = {}
+    for event in books:
+        tokens, cost = booked_sums.get(event["provider"], (0, Decimal(0)))
+        tokens += event["inputTokens"] + event["outputTokens"]
+        booked_sums[event["provider"]] = (tokens, cost + Decimal(event["totalCost"]))
+    for provider in sorted(booked_sums.keys() | meters.keys()):
+        in_books, metered = booked_sums.get(provider, NOTHING), meters.get(provider, NOTHING)
+        card.must(in_books == metered, f"{provider}: {in_books} in the books, {metered} in the counters")
 
 
 def _content(seen: Seen) -> str:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ import aiohttp
 from gateway.demo.server import DemoProvider
 from loadtest.processes import NotReadyError, Process
 from loadtest.scorecard.client import ask
-from loadtest.scorecard.judges import booked
+from loadtest.scorecard.judges import Meters, agree, booked
 from loadtest.scorecard.model import PRICE, Card, Limits, Result, Run, Scenario, Seen
 
 #: scenarios at once; each has its own provider entry and keys, so that they do not disturb each other
 AT_ONCE = 4
 _START_S = 30.0
+_METER = re.compile(r'^aigw_(tokens|cost_usd)_total\{provider="([^"]+)"[^}]*\} (\S+)$', re.MULTILINE)
 #: events are written in batches (AG-288) and readable within two seconds (CP-51)
 _BOOKS_S = 4.0
 _TOLD_TURNS, _TOLD_TURN_S = 50, 0.02
@@ -54,10 +56,33 @@ class Stage:
         played = await asyncio.gather(*(one(number, each) for number, each in enumerate(scenarios)))
         sent = sum(len(self._upstream(number)) for number in range(len(scenarios)))
         books = await self._books(sent)
-        return [
+        results = [
             self._judge(number, scenario, seen, books, seconds)
             for number, (scenario, (seen, seconds)) in enumerate(zip(scenarios, played, strict=True))
         ]
+        return [*results, self._account(results, books, await self._read_meters())]
+
+    def _account(self, results: Sequence[Result], books: list[dict[str, Any]], meters: Meters) -> Result:
+        """All endings together: what was asked, what is in the books, what the counters say."""
+        card = Card()
+        requests, attempts = sum(each.requests for each in results), sum(each.attempts for each in results)
+        agree(card, requests, books, meters)
+        promise = "over all of the above: usage and cost booked once per ending, the same in `/usage` and `/metrics`"
+        return Result("accounting", promise, card.verdict, card.reason, requests, attempts, 0.0)
+
+    async def _read_meters(self) -> Meters:
+        """Tokens and cost per provider, from ``/metrics``."""
+        meters: Meters = {}
+        headers = {"authorization": f"Bearer {self._token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(f"{self._admin_url}/metrics") as answer,
+        ):
+            text = await answer.text()
+        for name, provider, value in _METER.findall(text):
+            tokens, cost = meters.get(provider, (0, Decimal(0)))
+            meters[provider] = (tokens + int(value), cost) if name == "tokens" else (tokens, cost + Decimal(value))
+        return meters
 
     async def _play(self, number: int, scenario: Scenario) -> list[Seen]:
         models = [f"{provider_id(number)}:{model}" for model in scenario.models]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from gateway.demo.faults import parse_key
-from loadtest.scorecard.judges import booked, broken_stream, refused, served, tolerant
+from loadtest.scorecard.judges import agree, booked, broken_stream, refused, served, tolerant
 from loadtest.scorecard.model import FAST, Card, Limits, Run, Seen
 from loadtest.scorecard.report import as_json, as_markdown, as_text, counted
 from loadtest.scorecard.scenarios import build_scenarios
@@ -23,9 +24,10 @@ async def test_every_scenario_passes():
     async with staged(scenarios, LIMITS) as stage:
         results = await stage.run(scenarios)
     assert {each.name: each.reason for each in results if each.verdict != "pass"} == {}
-    assert sum(each.attempts for each in results) > 90
-    assert f"**{len(scenarios)} pass, 0 partial, 0 fail.**" in as_markdown(results, LIMITS, "x")
-    assert len(json.loads(as_json(results, LIMITS))["results"]) == len(scenarios)
+    *rows, accounting = results
+    assert accounting.attempts == sum(each.attempts for each in rows) > 90
+    assert f"**{len(scenarios) + 1} pass, 0 partial, 0 fail.**" in as_markdown(results, LIMITS, "x")
+    assert len(json.loads(as_json(results, LIMITS))["results"]) == len(scenarios) + 1
     assert counted(results) in as_text(results)
 
 
@@ -112,6 +114,27 @@ def test_the_books_are_compared(usage):
     card = Card()
     booked(run_of(good(), upstream=[Upstream()], usage=usage), card, 0)
     assert card.verdict == "partial"
+
+
+@pytest.mark.parametrize(
+    ("requests", "meters"),
+    [
+        (2, {"p": (124, Decimal("0.124"))}),
+        (1, {"p": (123, Decimal("0.124"))}),
+        (1, {"p": (124, Decimal("0.125"))}),
+        (1, {}),
+    ],
+)
+def test_books_and_counters_are_compared(requests, meters):
+    card = Card()
+    agree(card, requests, [event(provider="p")], meters)
+    assert card.verdict == "fail"
+
+
+def test_books_and_counters_agree():
+    card = Card()
+    agree(card, 1, [event(provider="p")], {"p": (124, Decimal("0.12400"))})
+    assert card.verdict == "pass"
 
 
 def test_good_books():
