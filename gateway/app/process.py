@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.app.build import SnapshotBuilder
 from gateway.app.notify import Notifier
 from gateway.app.watch import watch_files
+from gateway.proxy.announcing import AnnouncingListener
 from gateway.proxy.handler import Handler, HandlerParts
 from gateway.proxy.server import HttpListener, ListenerOptions, inherited_socket, open_socket, real_address
 from gateway.proxy.tls import listener_context
@@ -269,7 +270,8 @@ class Process:
             max_connections=server.max_connections,
         )
         tls = await asyncio.to_thread(listener_context, endpoint.tls) if endpoint.tls is not None else None
-        listener = HttpListener(
+        kind = AnnouncingListener if endpoint.proxy_protocol else HttpListener
+        listener = kind(
             sock=self._socket(endpoint.listen),
             handler=Handler(parts),
             tls=tls,

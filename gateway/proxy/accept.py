@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
 
     from gateway.clock import Clock
+    from gateway.proxy.announced import Announced
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.handler import HandlerParts
 
@@ -163,8 +164,15 @@ def _is_trusted(ip: str, trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Ne
     return any(address in network for network in trusted)
 
 
-def connection_facts(transport: asyncio.BaseTransport, clock: Clock) -> Connection:
-    """Addresses of a new connection; Unix sockets have none. IPv4-mapped addresses are written as IPv4 (TP-132)."""
+def connection_facts(transport: asyncio.BaseTransport, clock: Clock, announced: Announced | None = None) -> Connection:
+    """Addresses of a new connection; Unix sockets have none. IPv4-mapped addresses are written as IPv4 (TP-132).
+
+    ``announced``: what a PROXY header said instead (SV-13).
+    """
+    if announced is not None:
+        return Connection(
+            announced.client_ip, announced.client_port, announced.server_ip, announced.server_port, clock.now()
+        )
     peer = transport.get_extra_info("peername")
     local = transport.get_extra_info("sockname")
     client_ip, client_port = _endpoint_of(peer)

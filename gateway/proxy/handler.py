@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from gateway.clock import Clock
     from gateway.policy.action import Outcome
+    from gateway.proxy.announced import Announced
     from gateway.proxy.downstream import Downstream
     from gateway.snapshot import Listener, SnapshotRef
 
@@ -64,6 +65,8 @@ class Handler:
         self.deadlines = Deadlines(asyncio.get_running_loop())
         #: connections open, for the limit and for draining
         self.connections: set[Downstream] = set()
+        #: new connections of a listener behind a PROXY protocol, until they are connected
+        self.announced: dict[Downstream, Announced] = {}
         #: what is logged when a connection closes (TP-425)
         self._closing: dict[Downstream, Mapping[str, Any]] = {}
         #: requests being served
@@ -81,7 +84,9 @@ class Handler:
         if self.stopping:
             return False
         assert downstream.transport is not None
-        conn = downstream.conn = connection_facts(downstream.transport, self._parts.clock)
+        conn = downstream.conn = connection_facts(
+            downstream.transport, self._parts.clock, self.announced.get(downstream) if self.announced else None
+        )
         try:
             verdict = judge(conn, self._parts)
         except Exception as exception:  # noqa: BLE001 - a phase that cannot be run must not let anybody in

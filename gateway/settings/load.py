@@ -301,8 +301,10 @@ def _clashes(endpoints: tuple[EndpointSettings, ...]) -> Iterator[tuple[int, str
                 break
         if shared:
             earlier = seen.setdefault(("tls", endpoint.listen), endpoint)
-            if earlier.tls != endpoint.tls:
-                yield index, f"shares its listener with endpoint '{earlier.name}' and needs the same 'tls'"
+            for name in ("tls", "proxy_protocol"):
+                if getattr(earlier, name) != getattr(endpoint, name):
+                    yield index, f"shares its listener with endpoint '{earlier.name}' and needs the same '{name}'"
+                    break
 
 
 def stable_id(text: str) -> str:
