@@ -7,10 +7,10 @@ type is guarded; several overloads that only the run time can tell apart go thro
 from __future__ import annotations
 
 import ast as python
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.cel import ast
+from gateway.cel import ast, operators, strings
 from gateway.cel.env import NOT_LITERAL, REFUSED, Function
 from gateway.cel.errors import Failure
 from gateway.cel.generator import Fragment, Generator, hint
@@ -23,6 +23,14 @@ from gateway.cel.types import DYN, NUMERIC, CelType, Kind, sensitive
 _SIZED = (Kind.STRING, Kind.BYTES, Kind.LIST, Kind.MAP, Kind.DYN)
 #: literals up to this length cost nothing to read
 _SHORT = 64
+
+
+#: tests of the first of some values: one call instead of three
+_FIRST_TESTS: Mapping[Callable[..., object], Callable[..., bool]] = {
+    strings.starts_with: operators.first_starts_with,
+    strings.ends_with: operators.first_ends_with,
+    strings.contains: operators.first_contains,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +241,9 @@ def _overload(
     if _guards_receiver(function, arguments):
         first, *rest = arguments.fragments
         codes = [first.code, *_guarded(generator, node, function.params[1:], rest)]
+        test, looked_up = _FIRST_TESTS.get(function.implementation), emit.sole_argument(first.code, operators.first)
+        if test is not None and looked_up is not None and first.type.kind is Kind.STRING:
+            return Fragment(emit.call(node, test, looked_up, *codes[1:]), result)
         return Fragment(emit.call(node, method_guard(function, first.type), *codes), result)
     codes = _guarded(generator, node, function.params, arguments.fragments)
     if function.scope:

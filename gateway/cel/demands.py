@@ -6,9 +6,10 @@ For each place at least one of its facts has to hold; where none does, evaluatin
 never an error. That is all that is promised: an expression whose demands are met may still be false or fail. What is
 not understood demands nothing.
 
-Three kinds of places
+Four kinds of places
     VALUE    a variable: values that it equals, or ``Prefix``es that it starts with
     KEYS     a map whose missing keys give absent (TP-80 a): keys that it has
+    FIRST    the first of the values under one of its keys: texts that it equals. Confidential (TP-95)
     RANGES   a variable that holds an address: ``(first, behind)`` numbers of ``networks``
 
 Sound by TP-73 (``false && E`` is false), TP-72 (equality is defined everywhere) and TP-80 to TP-84 (absent values).
@@ -34,14 +35,16 @@ class PlaceKind(enum.Enum):
 
     VALUE = "value"
     KEYS = "keys"
+    FIRST = "first"
     RANGES = "ranges"
 
 
 class Place(NamedTuple):
-    """A dotted variable, and how it is looked at."""
+    """A dotted variable, and how it is looked at; ``key``: of a map, for FIRST."""
 
     kind: PlaceKind
     path: str
+    key: str = ""
 
 
 class Prefix(NamedTuple):
@@ -109,6 +112,8 @@ class _Reading:
         text = _text(right)
         if isinstance(left, ast.Call) and left.name == "join" and left.receiver is not None and text:
             return self._absent(left.receiver) if all(map(_is_literal, left.arguments)) else _NONE
+        if text is not None and (first := self._first(left)) is not None:
+            return {**self._absent(left), first: frozenset((text,))}
         solid = text is not None or (isinstance(right, ast.Literal) and right.value is not None)
         return self._absent(left) if solid or self._variable(right) is not None else _NONE
 
@@ -120,7 +125,9 @@ class _Reading:
             path = self._variable(left)
             if path is not None:
                 return _demand(PlaceKind.VALUE, path, *(value for value in values if isinstance(value, _VALUES)))
-            return self._absent(left)
+            first = self._first(left)
+            found = self._absent(left)
+            return found if first is None else {**found, first: frozenset(v for v in values if isinstance(v, str))}
         if not _is_literal(left):
             return _NONE
         table = self._map(right)
@@ -172,8 +179,27 @@ class _Reading:
             else:
                 return _NONE
 
+    def _first(self, node: ast.Node) -> Place | None:
+        """``map['key'][0]``, where the values are texts."""
+        match node:
+            case ast.Index(operand=operand, index=ast.Literal(value=0, kind=Kind.INT)):
+                found = self._entry(operand)
+            case _:
+                return None
+        if found is None:
+            return None
+        path, kind, key = found
+        if kind.item.kind is not Kind.LIST or kind.item.item.kind is not Kind.STRING:
+            return None
+        return Place(PlaceKind.FIRST, path, key)
+
     def _lookup(self, node: ast.Node) -> Demands | None:
-        """``map['key']``, ``map.key`` or a function that looks its argument up in a map."""
+        """Where ``_entry`` finds something: that its key has to be there."""
+        found = self._entry(node)
+        return _demand(PlaceKind.KEYS, found[0], found[2]) if found is not None else None
+
+    def _entry(self, node: ast.Node) -> tuple[str, CelType, str] | None:
+        """Path, type and key of ``map['key']``, ``map.key`` or a function that looks its argument up in a map."""
         match node:
             case ast.Index(operand=operand, index=ast.Literal(value=str() as key)):
                 table = self._map(operand)
@@ -183,7 +209,10 @@ class _Reading:
                 table = self._searched_by(node, Kind.LIST, Kind.OBJECT)
             case _:
                 return None
-        return self._key(table, key) if table is not None else None
+        if table is None:
+            return None
+        path, kind = table
+        return path, kind, key.lower() if kind.ignore_case else key
 
     def _searched_by(self, node: ast.Call, *results: Kind) -> tuple[str, CelType] | None:
         """The map that a function of the environment looks into, if it gives one of these kinds."""

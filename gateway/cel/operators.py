@@ -174,6 +174,19 @@ def differ_first(values: Sequence[Any] | None, text: str) -> bool:
     return not same_first(values, text)
 
 
+def first_starts_with(values: Sequence[str] | None, prefix: str) -> bool:
+    """``values[0].startsWith(prefix)`` of a lookup list; so the next two."""
+    return values[0].startswith(prefix) if values else False
+
+
+def first_ends_with(values: Sequence[str] | None, suffix: str) -> bool:
+    return values[0].endswith(suffix) if values else False
+
+
+def first_contains(values: Sequence[str] | None, part: str) -> bool:
+    return part in values[0] if values else False
+
+
 def item(values: Sequence[Any] | None, index: object) -> Any:
     """``values[index]`` of a lookup list."""
     if values is None:

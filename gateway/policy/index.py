@@ -15,7 +15,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from operator import attrgetter
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
 from gateway.cel.demands import NEVER, Demands, Fact, Place, PlaceKind, Prefix
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 #: with fewer rules that demand something, evaluating them is as quick
 MIN_RULES = 6
+#: comparing a text with many costs a digest; with fewer, comparing it with each is as quick
+MIN_FIRST = 8
 #: variables that change only where ``variables.request_changed`` or ``response_changed`` says so
 _STEADY = ("conn.", "endpoint.", "req.", "res.")
 _RESTLESS = frozenset(("conn.bytes_in", "conn.bytes_out"))
@@ -88,8 +92,8 @@ def build_index(rules: Sequence[CompiledRule]) -> RuleIndex | None:
     if len(indexed) < MIN_RULES:
         return None
     every = (1 << len(rules)) - 1
-    worth = {place: wanted for place, wanted in demanded.items() if len(wanted) > 1}
-    looks = [_LOOKS[place.kind](place.path, wanted, every) for place, wanted in worth.items()]
+    worth = {place: wanted for place, wanted in demanded.items() if len(wanted) >= _LEAST.get(place.kind, 2)}
+    looks = [_LOOKS[place.kind](place, wanted, every) for place, wanted in worth.items()]
     return RuleIndex(rules, looks, every & ~impossible) if looks or impossible else None
 
 
@@ -98,7 +102,7 @@ def _others(wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Bits:
     return every & ~sum(1 << number for number in wanted)
 
 
-def _value_look(path: str, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
+def _value_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
     """By what a variable equals or begins with."""
     exact: dict[object, Bits] = {}
     prefixes: dict[int, dict[str, Bits]] = {}
@@ -109,7 +113,7 @@ def _value_look(path: str, wanted: Mapping[int, frozenset[Fact]], every: Bits) -
                 table[fact.text] = table.get(fact.text, 0) | 1 << number
             else:
                 exact[fact] = exact.get(fact, 0) | 1 << number
-    read, others = attrgetter(path), _others(wanted, every)
+    read, others = attrgetter(place.path), _others(wanted, every)
     by_length = sorted(prefixes.items())
 
     def look(scope: Any) -> Bits:
@@ -122,13 +126,13 @@ def _value_look(path: str, wanted: Mapping[int, frozenset[Fact]], every: Bits) -
     return look
 
 
-def _keys_look(path: str, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
+def _keys_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
     """By the keys that a map has."""
     table: dict[Fact, Bits] = {}
     for number, facts in wanted.items():
         for fact in facts:
             table[fact] = table.get(fact, 0) | 1 << number
-    read, others, names = attrgetter(path), _others(wanted, every), table.keys()
+    read, others, names = attrgetter(place.path), _others(wanted, every), table.keys()
 
     def look(scope: Any) -> Bits:
         bits = others
@@ -139,7 +143,29 @@ def _keys_look(path: str, wanted: Mapping[int, frozenset[Fact]], every: Bits) ->
     return look
 
 
-def _ranges_look(path: str, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
+def _first_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
+    """By the first of the values under a key, which may be confidential: not by the text but by a keyed digest of it,
+    so that the time tells nothing of the contents (TP-95). A rule that is left in compares in constant time."""
+    key = token_bytes(32)
+
+    def digest(text: str) -> bytes:
+        return blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest()
+
+    table: dict[bytes, Bits] = {}
+    for number, facts in wanted.items():
+        for fact in facts:
+            known = digest(str(fact))
+            table[known] = table.get(known, 0) | 1 << number
+    read, name, others = attrgetter(place.path), place.key, _others(wanted, every)
+
+    def look(scope: Any) -> Bits:
+        values = read(scope).get(name)
+        return others | table.get(digest(values[0]), 0) if values else others
+
+    return look
+
+
+def _ranges_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
     """By the networks that an address lies in: the bits between every two bounds are known beforehand."""
     ranges = [
         (number, fact)
@@ -147,7 +173,7 @@ def _ranges_look(path: str, wanted: Mapping[int, frozenset[Fact]], every: Bits) 
         for fact in facts
         if isinstance(fact, tuple) and not isinstance(fact, Prefix)
     ]
-    read, others = attrgetter(path), _others(wanted, every)
+    read, others = attrgetter(place.path), _others(wanted, every)
     bounds, cells = _cells(ranges, others)
 
     def look(scope: Any) -> Bits:
@@ -184,8 +210,10 @@ def _cells(ranges: Iterable[tuple[int, tuple[int, int]]], others: Bits) -> tuple
     return bounds, cells
 
 
-_LOOKS: Mapping[PlaceKind, Callable[[str, Mapping[int, frozenset[Fact]], Bits], Look]] = {
+_LEAST: Mapping[PlaceKind, int] = {PlaceKind.FIRST: MIN_FIRST}
+_LOOKS: Mapping[PlaceKind, Callable[[Place, Mapping[int, frozenset[Fact]], Bits], Look]] = {
     PlaceKind.VALUE: _value_look,
     PlaceKind.KEYS: _keys_look,
+    PlaceKind.FIRST: _first_look,
     PlaceKind.RANGES: _ranges_look,
 }

@@ -123,6 +123,8 @@ def holds(place: Place, fact: Fact, exchange: Exchange) -> bool:
         return bool(value.startswith(fact.text))
     if place.kind is PlaceKind.KEYS:
         return fact in value
+    if place.kind is PlaceKind.FIRST:
+        return bool(value.get(place.key)) and value[place.key][0] == fact
     if isinstance(fact, tuple):
         return fact[0] <= number_of(str(value)) < fact[1]
     return bool(value == fact)

@@ -40,6 +40,12 @@ def numbered(form: str, count: int = 10) -> list[str]:
     ("form", "asked", "expected"),
     [
         ("req.headers['x-@'][0] == 'a'", {"headers": [("X-3", "b"), ("x-7", "a")]}, [3, 7]),
+        ("req.headers['authorization'][0] == 'Bearer @'", {"headers": [("authorization", "Bearer 4")]}, [4]),
+        ("req.headers['Authorization'][0] in ['é@', 'x']", {"headers": [("authorization", "é2")]}, [2]),
+        ("req.headers['a'][0] in ['é@', 'x']", {"headers": [("a", "x"), ("a", "é2")]}, list(range(10))),
+        ("getQueryParam('q')[0] == '@'", {"target": "/?q=3&q=4"}, [3]),
+        ("req.headers['a'][0] == '@'", {"headers": [("a", "\udc80")]}, []),
+        ("req.headers['a'][1] == '@'", {"headers": [("a", "x")]}, list(range(10))),
         ("hasReqHeader('X-@')", {"headers": [("x-4", "")]}, [4]),
         ("req.url.path == '/api/@'", {"target": "/api/5"}, [5]),
         ("req.url.path in ['/a', '/api/@']", {"target": "/a"}, list(range(10))),
