@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.ai.catalog import load_overlay
-from gateway.app import build
+from gateway.app import catalogs
 from gateway.demo.server import DemoProvider
 from gateway.observability.record import describe
 from gateway.problems import Problems
@@ -206,7 +206,7 @@ async def test_token_of_one_official_provider_does_not_go_to_another(monkeypatch
         problems = Problems("overlay")
         catalog = await asyncio.to_thread(load_overlay, json.dumps(overlay), problems)
         assert catalog is not None, list(problems)
-        monkeypatch.setattr(build, "load_shipped", lambda: catalog)
+        monkeypatch.setattr(catalogs, "load_shipped", lambda: catalog)
         async with RunningGateway(settings_for(ai_policy([]))) as gateway:
             for token, model, status in (
                 (f"sk-proj-{CANARY}", "groq:n=2", 400),
