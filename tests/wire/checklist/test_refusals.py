@@ -48,7 +48,7 @@ REFUSALS = (
     refused(55, "blocklist", condition("conn.client_ip.is_on_blocklist"), "3:20", "2200", "not available"),
     refused(55, "country", condition("conn.geo.country_code in ['KP']"), "3:10", "2200", "not available"),
     refused(55, "EU", condition("conn.client_ip.geo.location.is_eu"), "3:20", "2200", "not available"),
-    refused(55, "continent", condition("conn.client_ip.geo.location.continent == 'Asia'"), "3:20", "2200", "conn.client_ip.geo"),
+    refused(55, "continent", condition("conn.client_ip.geo.location.continent == 'Asia'"), "3:20", "2200", "geo"),
     unsupported(74, "oauth", "known but not supported here", "jwt-validation"),
     unsupported(74, "openid-connect", "known but not supported here", "jwt-validation"),
     unsupported(74, "oidc", "known but not supported here"),
