@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -286,18 +288,37 @@ async def test_cp_34_rotation_holds_for_the_next_attempt_and_starts_anew() -> No
         assert tried(provider) == ["demo-key-fresh"]
 
 
-@pytest.mark.parametrize("kind", ["attached", "account", "managed"])
-async def test_ag_98_automatic_selection_counts_what_the_store_offers(kind: str) -> None:
-    """Providers without a credential for this caller are left out."""
-    async with world(managed=(MANAGED,) if kind == "managed" else ()) as (provider, gateway):
+@asynccontextmanager
+async def official(folder: Path, managed: Sequence[str] = ()) -> AsyncIterator[tuple[list[str], ManagedGateway]]:
+    """Shared mode with the catalog's ``groq`` and ``openai`` at demo providers; the names of those that are asked."""
+    asked: list[str] = []
+    async with DemoProvider() as groq, DemoProvider() as openai:
+        overlay = {
+            "providers": [{"id": "groq", "base_url": groq.base_url}, {"id": "openai", "base_url": openai.base_url}]
+        }
+        file = folder / "catalog.json"
+        file.write_text(json.dumps(overlay))
+        keys = (("groq", tuple(managed)),) if managed else ()
+        async with ManagedGateway(settings_for(None, catalog_file=file, managed_keys=keys)) as gateway:
+            yield asked, gateway
+        asked += [f"groq {each.key}" for each in groq.requests] + [f"openai {each.key}" for each in openai.requests]
+
+
+@pytest.mark.parametrize("kind", ["attached", "account", "managed", "nothing"])
+async def test_ag_98_automatic_selection_turns_to_providers_that_the_store_has_keys_for(
+    kind: str, tmp_path: Path
+) -> None:
+    """Official providers without a credential for this caller are left out; row 9 where none is left."""
+    async with official(tmp_path, managed=(MANAGED,) if kind == "managed" else ()) as (asked, gateway):
         key_id, token = await gateway.key()
         if kind == "attached":
-            await attach(gateway, key_id, "demo-key-attached")
+            await attach(gateway, key_id, "demo-key-attached", "groq")
         elif kind == "account":
-            await stored(gateway, "demo-key-account")
+            await stored(gateway, "demo-key-account", "groq")
         status, body = await gateway.chat(token, "ngrok/auto")
-        assert status == 200, body
-        assert tried(provider) == [f"demo-key-{kind}"]
+        assert status == (422 if kind == "nothing" else 200), body
+        assert (await ask(gateway, token, "openai:gpt-4o")) == (400, "ERR_NGROK_3802")
+    assert asked == ([] if kind == "nothing" else [f"groq demo-key-{kind}"])
 
 
 async def test_cp_66_a_key_deleted_during_a_request_gets_no_attempt() -> None:
