@@ -220,7 +220,8 @@ class Answer:
         )
         if self.event_stream and attempt.first_byte:
             measure.stream(
-                first_s=attempt.first_byte - attempt.sent,
+                # the loop's clock counts whole milliseconds: a fast answer may seem to come before its request
+                first_s=max(0.0, attempt.first_byte - attempt.sent),
                 last_s=attempt.completed - attempt.sent,
                 output_tokens=usage.output,
             )
