@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,10 @@ class KeyedProvider(ScriptedUpstream):
         #: keys, and models, in the order in which they came
         self.keys: list[str] = []
         self.models: list[str] = []
+        #: the bodies as they came
+        self.bodies: list[bytes] = []
+        #: called before each answer: tests move their clock here
+        self.before: Callable[[], None] = lambda: None
 
     async def _serve(self, peer: Peer) -> None:
         while True:
@@ -57,8 +61,10 @@ class KeyedProvider(ScriptedUpstream):
     def _answer(self, request: Request) -> Say:
         key = (request.header("authorization") or request.header("x-api-key") or "").removeprefix("Bearer ")
         document: Any = json.loads(request.body)
+        self.bodies.append(request.body)
         self.keys.append(key)
         self.models.append(document["model"])
+        self.before()
         return self.answers.get(key) or self.answers.get(document["model"]) or self.says
 
     def take(self) -> tuple[list[str], list[str]]:
