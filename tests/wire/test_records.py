@@ -43,7 +43,7 @@ async def test_ag_330_a_request_that_failed_over(stream: bool):
     assert all(each["ms"] > 0 and each["key"].startswith("***") for each in record["attempts"])
     assert record["input_tokens"] > 0
     assert record["output_tokens"] == 24
-    assert 0 < record["first_byte_ms"] < record["ms"]
+    assert 0 <= record["first_byte_ms"] < record["ms"]
     assert 0 <= record["gateway_ms"] < record["ms"]
     assert "canary" not in str(record)
 
