@@ -121,7 +121,9 @@ class TestMetadata:
 class TestDependencies:
     """What is imported is what setup.cfg declares: a package that comes along with another may leave with it."""
 
-    @pytest.mark.parametrize(("folder", "extras"), [("gateway", ()), ("loadtest", ("load",)), ("tests", ("test",))])
+    @pytest.mark.parametrize(
+        ("folder", "extras"), [("gateway", ("geoip",)), ("loadtest", ("load",)), ("tests", ("test",))]
+    )
     def test_imports_are_declared(self, folder: str, extras: tuple[str, ...]) -> None:
         providers = importlib.metadata.packages_distributions()
         declared = _requirements("ai-gateway", extras)
