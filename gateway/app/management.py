@@ -175,6 +175,11 @@ class Management:
             for alert in alerts.turn(self._process.settings.ai.alert_rate_limit):
                 sender.send(alert)
 
+    def reload_tls(self) -> None:
+        """Reads the listener's certificate again; blocks. Raises OSError and keeps the old one."""
+        if self.server is not None:
+            self.server.reload_tls()
+
     async def run(self) -> None:
         """The background work: usage, last uses, retention."""
         assert self._upkeep is not None

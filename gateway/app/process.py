@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from gateway.app.build import SnapshotBuilder
 from gateway.app.notify import Notifier
 from gateway.app.watch import watch_files
+from gateway.problems import Problems
 from gateway.proxy.announcing import AnnouncingListener
 from gateway.proxy.handler import Handler, HandlerParts
 from gateway.proxy.server import HttpListener, ListenerOptions, inherited_socket, open_socket, real_address
-from gateway.proxy.tls import listener_context
+from gateway.proxy.tls import ListenerContext, listener_context
 from gateway.snapshot import Listener, Snapshot, SnapshotRef
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from gateway.app.services import Services
     from gateway.exchange import Exchange
     from gateway.observability.tally import Tallies
-    from gateway.problems import Problems
     from gateway.settings import Settings
     from gateway.settings.address import Listen
     from gateway.settings.files import FileState
@@ -64,6 +64,8 @@ class ProcessOptions:
     mask: Callable[[Collection[str]], None] = lambda values: None
     #: called with the process once it accepts traffic
     started: Callable[[Process], None] = lambda process: None
+    #: reads the management listener's certificate again; blocks, raises OSError
+    reload_tls: Callable[[], None] = lambda: None
     #: what ``load`` read last, also of a configuration that was refused: for ``--watch``
     files: Mapping[Path, FileState] = field(default_factory=dict)
 
@@ -80,6 +82,8 @@ class Process:
         self._stop = asyncio.Event()
         self._inherited = dict(options.settings.environment.listen_descriptors)
         self._sockets: dict[str, socket.socket] = {}
+        #: by listener: what its connections begin with
+        self._tls: dict[str, ListenerContext] = {}
         self.listeners: list[HttpListener] = []
         self.snapshot: SnapshotRef | None = None
         #: starting, serving, draining
@@ -210,8 +214,31 @@ class Process:
         settings, found = self._options.load()
         if settings is None:
             return None, [found]
+        contexts, unusable = self._certificates(settings)
+        if unusable.failed:
+            return None, [found, unusable]
         snapshot, problems = self._builder.build(settings, addresses)
+        if snapshot is not None:
+            for key, context in contexts.items():
+                self._tls[key].newest = context
         return snapshot, [found, *problems]
+
+    def _certificates(self, settings: Settings) -> tuple[dict[str, ListenerContext], Problems]:
+        """The files of every TLS listener, the management side's last, read again (SV-11). Blocks."""
+        problems, contexts = Problems("<tls>"), {}
+        for endpoint in settings.endpoints:
+            key = str(endpoint.listen)
+            if endpoint.tls is None or key not in self._tls or key in contexts:
+                continue
+            try:
+                contexts[key] = listener_context(endpoint.tls)
+            except (OSError, ValueError) as error:
+                problems.add_error("ERR_AIGW_CONFIG", f"{endpoint.tls.cert_file}: {error}", line=1, column=1)
+        try:
+            self._options.reload_tls()
+        except (OSError, ValueError) as error:
+            problems.add_error("ERR_AIGW_CONFIG", f"admin.tls: {error}", line=1, column=1)
+        return contexts, problems
 
     def _publish(self, snapshot: Snapshot | None) -> None:
         assert self.snapshot is not None
@@ -270,6 +297,8 @@ class Process:
             max_connections=server.max_connections,
         )
         tls = await asyncio.to_thread(listener_context, endpoint.tls) if endpoint.tls is not None else None
+        if tls is not None:
+            self._tls[key] = tls
         kind = AnnouncingListener if endpoint.proxy_protocol else HttpListener
         listener = kind(
             sock=self._socket(endpoint.listen),

@@ -115,6 +115,7 @@ async def serve_process(
             record=record,
             services=build_services(parts, settings, record=record),
             mask=masking.configured,
+            reload_tls=management.reload_tls,
             started=lambda process: started(process, management),
         )
         try:

@@ -96,6 +96,8 @@ class AdminServer:
     def reload_tls(self) -> None:
         """Reads the certificate again; new connections use it. Raises OSError or ssl.SSLError and keeps the old one."""
         if self._tls is not None and self._settings.tls is not None:
+            # First into another: a key that does not fit would leave half of the pair behind.
+            _tls_context(self._settings)
             self._tls.load_cert_chain(self._settings.tls.cert_file, self._settings.tls.key_file)
 
     def _site(self, runner: web.ServerRunner, inherited: socket.socket | None) -> web.BaseSite:

@@ -17,9 +17,10 @@ _ASKED = "name_asked_for"
 
 
 class ListenerContext(ssl.SSLContext):
-    """Serves one certificate and knows it."""
+    """Serves one certificate and knows it. A listener keeps its first one; ``newest`` serves new connections."""
 
     certificate: Certificate | None = None
+    newest: ListenerContext | None = None
 
 
 def listener_context(tls: TlsSettings) -> ListenerContext:
@@ -28,13 +29,20 @@ def listener_context(tls: TlsSettings) -> ListenerContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(tls.cert_file, tls.key_file)
     context.certificate = parse_certificate(tls.cert_file.read_bytes())
-    context.sni_callback = _remember_name
+    context.sni_callback = _hello
     return context
 
 
-def _remember_name(connection: Any, name: str, context: ssl.SSLContext) -> None:
-    """The server's side of a connection does not show the name later on, so it is kept beside it."""
+def _hello(connection: Any, name: str, context: ssl.SSLContext) -> None:
+    """What a handshake begins with, whether or not it names a host.
+
+    The server's side of a connection does not show the name later on, so it is kept beside it; and files that were read
+    again hold from here on (SV-11).
+    """
     setattr(connection, _ASKED, name)
+    newest = getattr(context, "newest", None)
+    if newest is not None:
+        connection.context = newest
 
 
 class TlsFacts:
