@@ -13,6 +13,7 @@ from gateway.app.exposure import warn_exposed
 from gateway.app.managed import check_managed_keys, check_managed_providers
 from gateway.app.masking import inline_secrets, managed_secrets
 from gateway.policy.action import CompileDeps
+from gateway.policy.atlas import NO_ATLAS, Atlas, open_atlas
 from gateway.policy.compile import CompiledPolicy, compile_policy, empty_phase
 from gateway.policy.internal import is_internal
 from gateway.policy.load import PolicyContext, load_policy, load_policy_node, policy_context
@@ -42,6 +43,7 @@ class Draft:
 
     catalog: Catalog
     problems: list[Problems] = field(default_factory=list)
+    atlas: Atlas = NO_ATLAS
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     routes: dict[str, dict[str, Endpoint]] = field(default_factory=dict)
     claims: set[tuple[Any, ...]] = field(default_factory=set)
@@ -79,7 +81,8 @@ class SnapshotBuilder:
         managed = check_managed_keys(settings.ai, policy_context(ACTIONS).environment(Phase.REQUEST))
         if managed.failed:
             return None, [*problems, managed]
-        draft = Draft(catalog, problems)
+        atlas, unusable = open_atlas(settings.geoip, settings.ip_categories)
+        draft = Draft(catalog, [*problems, unusable], atlas)
         self._forwarding = forward_parts(self._parts, settings)
         gateways = GatewayBuilder(self._gateway_parts(catalog), settings.ai, self._parts.account)
         for entry in settings.endpoints:
@@ -101,6 +104,7 @@ class SnapshotBuilder:
             endpoints=draft.endpoints,
             routes=draft.routes,
             warnings=warnings,
+            atlas=atlas,
         )
         return snapshot, draft.problems
 
@@ -132,7 +136,7 @@ class SnapshotBuilder:
         self, entry: EndpointSettings, settings: Settings, gateways: GatewayBuilder, draft: Draft,
         addresses: Mapping[str, Listen],
     ) -> None:  # fmt: skip
-        context = policy_context(ACTIONS, self._options(entry, settings, draft.catalog))
+        context = policy_context(ACTIONS, self._options(entry, settings, draft))
         policy, problems = _load(entry, context)
         warn_exposed(entry, settings, problems)
         draft.problems.append(problems)
@@ -190,23 +194,17 @@ class SnapshotBuilder:
             return None
         return Forwarder(entry.upstream_url, self._forwarding)
 
-    def _options(self, entry: EndpointSettings, settings: Settings, catalog: Catalog) -> PolicyOptions:
+    def _options(self, entry: EndpointSettings, settings: Settings, draft: Draft) -> PolicyOptions:
         policy = settings.policy
         secrets = self._parts.secrets
 
         def secret_exists(vault: str | None, name: str) -> bool:
-            if vault is not None:
-                return secrets.has(vault, name)
-            try:
-                secrets.get_single(name)
-            except LookupError:
-                return False
-            return True
+            return secrets.has(vault, name) if vault is not None else secrets.has_single(name)
 
         return PolicyOptions(
             require_termination=policy.require_termination,
             unavailable_absent=policy.unavailable_variables == "absent",
-            available=frozenset(("tls",)) if entry.tls is not None else frozenset(),
+            available=draft.atlas.available | (frozenset(("tls",)) if entry.tls is not None else frozenset()),
             has_upstream=entry.upstream_url is not None,
             has_builtin_gateway=entry.ai_gateway,
             authenticated=entry.gateway_keys == "required",
@@ -217,7 +215,7 @@ class SnapshotBuilder:
             max_buffered_body_bytes=policy.max_buffered_body_bytes,
             max_sse_message_bytes=policy.max_sse_message_bytes,
             http_request_allow_external=policy.http_request_allow_external,
-            catalog_providers=frozenset(catalog.providers_by_name),
+            catalog_providers=frozenset(draft.catalog.providers_by_name),
             allow_http_hosts=settings.ai.allow_http_hosts,
             admin_listeners=((settings.admin.listen.host, settings.admin.listen.port),),
         )

@@ -112,7 +112,7 @@ def _settings(config: str | None) -> Settings | None:
     """The settings, databases included; None, with the reasons printed, if they cannot be used."""
     settings, problems = load_settings({"config": config}, read_environment())
     if settings is not None:
-        problems = open_atlas(settings.geoip)[1]
+        problems = open_atlas(settings.geoip, settings.ip_categories)[1]
     if problems.failed:
         print(problems, file=sys.stderr)
         return None
@@ -146,7 +146,7 @@ def options_of(settings: Settings) -> PolicyOptions:
     return PolicyOptions(
         require_termination=policy.require_termination,
         unavailable_absent=policy.unavailable_variables == "absent",
-        available=open_atlas(settings.geoip)[0].available,
+        available=open_atlas(settings.geoip, settings.ip_categories)[0].available,
         ip_policies=frozenset(policy.id for policy in settings.ip_policies),
         rate_limit_min_window_s=policy.rate_limit_min_window_s,
         jwt_require_exp=policy.jwt_require_exp,

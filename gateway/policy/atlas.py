@@ -1,4 +1,4 @@
-"""What is known about IP addresses: places and networks out of MaxMind databases (TP 6.1, TP-130, TP-131).
+"""What is known about IP addresses: places and networks out of MaxMind databases, categories (TP 6.1, TP-130, TP-131).
 
 ``open_atlas`` reads the files that the settings name. The package ``maxminddb`` is an optional part of the
 installation: without it, naming a database is an error that says so. A database is mapped into memory, so a new version
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.cel.conversions import to_string
 from gateway.cel.env import BOOL, INT, STRING, CelType, object_of
+from gateway.policy.categories import load_categories
 from gateway.problems import Problems
 
 if TYPE_CHECKING:
@@ -107,13 +108,18 @@ class AutonomousSystem:
 
 
 class Atlas:
-    """The databases of one snapshot. What is not ``available`` is None for every address."""
+    """The databases and lists of one snapshot. What is not ``available`` is None for every address."""
 
-    def __init__(self, city: Lookup | None = None, asn: Lookup | None = None) -> None:
+    def __init__(
+        self, city: Lookup | None = None, asn: Lookup | None = None,
+        categories: Callable[[str], tuple[str, ...]] | None = None,
+    ) -> None:  # fmt: skip
+        self.categories: Callable[[str], tuple[str, ...] | None] = categories or (lambda address: None)
         self.geo: Callable[[str], Geo | None] = _remembered(Geo, city)
         self.system: Callable[[str], AutonomousSystem | None] = _remembered(AutonomousSystem, asn)
         #: as in ``PolicyOptions.available``
-        self.available = frozenset(name for name, found in (("geo", city), ("asn", asn)) if found is not None)
+        provided = (("geo", city), ("asn", asn), ("feed", categories))
+        self.available = frozenset(name for name, found in provided if found is not None)
 
 
 def _remembered(view: Callable[[Mapping[str, Any]], Any], lookup: Lookup | None) -> Callable[[str], Any]:
@@ -125,12 +131,12 @@ def _remembered(view: Callable[[Mapping[str, Any]], Any], lookup: Lookup | None)
 NO_ATLAS = Atlas()
 
 
-def open_atlas(settings: GeoipSettings) -> tuple[Atlas, Problems]:
-    """The databases that the settings name, and what is wrong with them. Reads files."""
+def open_atlas(settings: GeoipSettings, categories: Path | None = None) -> tuple[Atlas, Problems]:
+    """The databases and lists that the settings name, and what is wrong with them. Reads files."""
     problems = Problems("<geoip>")
     city = _open(settings.city_db, "geoip.city_db", _CITY_TYPES, problems)
     asn = _open(settings.asn_db, "geoip.asn_db", _ASN_TYPES, problems)
-    return Atlas(city, asn), problems
+    return Atlas(city, asn, load_categories(categories, problems) if categories is not None else None), problems
 
 
 def _open(path: Path | None, setting: str, types: tuple[str, ...], problems: Problems) -> Lookup | None:

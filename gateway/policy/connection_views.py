@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gateway.cel.env import BOOL, DYN, INT, STRING, TIMESTAMP, CelType, nullable, object_of
+from gateway.cel.env import BOOL, DYN, INT, STRING, TIMESTAMP, CelType, list_of, nullable, object_of
 from gateway.cel.values import Timestamp
 from gateway.policy.atlas import Atlas, AutonomousSystem, Geo, Location
+from gateway.policy.categories import BLOCKLIST, TOR
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -41,13 +42,30 @@ class Address(str):
         atlas: Atlas = self.exchange.snapshot.atlas
         return atlas.geo(str(self))
 
+    @property
+    def categories(self) -> list[str] | None:
+        names = self._categories()
+        return list(names) if names is not None else None
+
+    @property
+    def is_on_blocklist(self) -> bool | None:
+        names = self._categories()
+        return BLOCKLIST in names if names is not None else None
+
+    @property
+    def is_tor_node(self) -> bool | None:
+        names = self._categories()
+        return TOR in names if names is not None else None
+
+    def _categories(self) -> tuple[str, ...] | None:
+        atlas: Atlas = self.exchange.snapshot.atlas
+        return atlas.categories(str(self))
+
     def __getattr__(self, name: str) -> AutonomousSystem | None:
         if name == "as":  # reserved in Python, not in expressions
             atlas: Atlas = self.exchange.snapshot.atlas
             return atlas.system(str(self))
-        if name not in self.__cel__:
-            raise AttributeError(name)
-        return None
+        raise AttributeError(name)
 
 
 class ConnectionTimes:
@@ -149,6 +167,8 @@ def connection_type(available: frozenset[str]) -> CelType:
         about["geo"], members["geo"] = object_of(Geo), object_of(Location)
     if "asn" in available:
         about["as"] = object_of(AutonomousSystem)
+    if "feed" in available:
+        about.update(categories=list_of(STRING), is_on_blocklist=BOOL, is_tor_node=BOOL)
     address = object_of(type("Address", (Address,), {"__slots__": (), "__cel__": about}))
     members["client_ip"] = members["server_ip"] = address
     return object_of(type("ConnectionView", (ConnectionView,), {"__slots__": (), "__cel__": members}))

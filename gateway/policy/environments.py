@@ -47,15 +47,14 @@ _GROUPS: Mapping[str, tuple[tuple[str, ...], str]] = {
             for side in ("client", "server")
             for member in ("categories", "is_on_blocklist", "is_tor_node")
         ),
-        "needs lists of IP categories, which this version does not read",
+        "needs lists of addresses: set ip_categories",
     ),
     "tls": (("conn.tls",), "needs a listener that terminates TLS"),
     "ja4": (("conn.tls.ja4_fingerprint",), "needs the raw ClientHello, which the TLS library does not show"),
     "k8s": (("conn.k8s",), "exists only with a Kubernetes binding"),
 }
-#: groups that this version can provide at all: it reads no lists of categories, and a rule that asks for one must not
-#: load just because a path to one is configured (TP-130)
-PROVIDED = frozenset(("tls", "geo", "asn"))
+#: groups that an installation can provide at all (TP-130)
+PROVIDED = frozenset(("tls", "geo", "asn", "feed"))
 _EXCHANGE_FREE = frozenset((Phase.TCP,))
 _ANSWERED = frozenset((Phase.RESPONSE, Phase.STREAM))
 

@@ -144,7 +144,7 @@ class OfflineGateway:
         settings = replace(parts.settings, ai=replace(parts.settings.ai, random_seed=file.seed))
         endpoint = self._endpoint(parts, settings, wrap, limiters or LimiterTable())
         routes = {_LISTENER: {"*": endpoint}}
-        atlas, _ = open_atlas(settings.geoip)
+        atlas, _ = open_atlas(settings.geoip, settings.ip_categories)
         snapshot = Snapshot(1, settings, self.secrets, {endpoint.id: endpoint}, routes, atlas=atlas)
         self._served = Served()
         numbers = itertools.count(1)

@@ -67,7 +67,9 @@ FILE_FIELDS: dict[str, Field] = {
     "policy": declare(POLICY, _DEFAULTS.policy, null_is_absent=True, doc="the policy engine"),
     "server": declare(SERVER, _DEFAULTS.server, null_is_absent=True, doc="the process"),
     "geoip": declare(GEOIP, _DEFAULTS.geoip, null_is_absent=True, doc="databases of addresses"),
-    "ip_categories": declare(FILE, None, null_is_absent=True, doc="file or directory of category → networks"),
+    "ip_categories": declare(
+        FILE, None, null_is_absent=True, doc="addresses by category: a directory of lists, or a file"
+    ),
     "ip_policies": declare(
         list_of(IP_POLICY, unique=lambda policy: policy.id), (), null_is_absent=True, doc="lists for `restrict-ips`"
     ),

@@ -180,7 +180,11 @@ ADMIN = section(
     public_url=(text(), "URL in resources' `uri`"),
 )
 
-GEOIP = section(GeoipSettings, city_db=(FILE, "MaxMind City database"), asn_db=(FILE, "MaxMind ASN database"))
+GEOIP = section(
+    GeoipSettings,
+    city_db=(FILE, "MaxMind City database, behind `conn.geo`; needs `ai-gateway[geoip]`"),
+    asn_db=(FILE, "MaxMind ASN database, behind `conn.client_ip.as`; the same"),
+)
 SECRETS = section(SecretsSettings, dir=(PATH, "directory with secrets as `<vault>/<name>`"))
 SECURITY = section(SecuritySettings, master_key_file=(PATH, "32 bytes, base64, mode 0600"))
 USAGE = section(UsageSettings, retention=(duration(above_s=0), "usage events are kept for this long"))

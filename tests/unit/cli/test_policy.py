@@ -125,11 +125,12 @@ def test_without_an_installation_nothing_is_said_of_secrets(
 def test_options_of_settings(tmp_path: Path) -> None:
     """TP-25: every setting that loading depends on arrives."""
     write_database(tmp_path / "db", "GeoLite2-City", {})
+    _write(tmp_path, "lists", "a.b: [10.0.0.1]")
     config = _write(
         tmp_path, "c.yaml",
         "policy: {require_termination: true, unavailable_variables: absent, rate_limit_min_window: 2s,\n"
         "  jwt_require_exp: true, max_buffered_body: 5, max_sse_message: 6, http_request_allow_external: [h]}\n"
-        "geoip: {city_db: db}\nip_categories: db\nip_policies: [{id: ipp_1}]\n",
+        "geoip: {city_db: db}\nip_categories: lists\nip_policies: [{id: ipp_1}]\n",
     )  # fmt: skip
     settings, _ = load_settings({"config": config}, Environment())
     assert settings is not None
@@ -140,7 +141,7 @@ def test_options_of_settings(tmp_path: Path) -> None:
         5,
         6,
     )
-    assert options.available == {"geo"}
+    assert options.available == {"geo", "feed"}
     assert options.ip_policies == {"ipp_1"}
     assert options.http_request_allow_external == ("h",)
     assert options_of(Settings()).available == frozenset()

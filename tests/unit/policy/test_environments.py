@@ -85,10 +85,11 @@ def test_what_a_database_provides(expression: str, group: str) -> None:
         assert wrong == expression or not loads(wrong, Phase.TCP, available=frozenset(("geo", "asn")))
 
 
-def test_categories_cannot_be_provided() -> None:
-    """TP-135: configuring them does not help yet."""
-    for name in ("categories", "is_on_blocklist", "is_tor_node"):
-        assert not loads(f"conn.client_ip.{name} == null", Phase.TCP, available=frozenset(("feed",)))
+def test_what_lists_provide() -> None:
+    """TP-135."""
+    for name in ("categories.size() == 0", "is_on_blocklist", "is_tor_node"):
+        assert loads(f"conn.client_ip.{name}", Phase.TCP, available=frozenset(("feed",)))
+        assert not loads(f"conn.client_ip.{name}", Phase.TCP, available=frozenset(("geo", "asn", "tls")))
 
 
 def test_tls() -> None:
