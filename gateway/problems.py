@@ -82,9 +82,18 @@ class Problems:
         self.file = file
         self.codes = codes or Codes()
         self._found: dict[Problem, None] = {}
+        self._unreadable: set[tuple[int, int]] = set()
 
     def add(self, severity: Severity, code: str, message: str, *, line: int, column: int, path: str = "") -> None:
-        """Reports at a position; the same problem at the same place is kept once (an alias is read several times)."""
+        """Reports at a position; the same problem at the same place is kept once (an alias is read several times).
+
+        What could not be read as YAML or JSON is reported once: whatever is made of its value would only confuse.
+        """
+        place = (line, column)
+        if code == self.codes.syntax and severity is Severity.ERROR:
+            self._unreadable.add(place)
+        elif place in self._unreadable:
+            return
         self._found[Problem(self.file, line, column, path, code, severity, message)] = None
 
     def add_error(self, code: str, message: str, *, line: int, column: int, path: str = "") -> None:

@@ -90,7 +90,8 @@ def _method(generator: Generator, node: ast.Call, path: Path | None) -> Fragment
         if path is not None and resolve(generator, path) is None:
             name = ".".join((*path.names, node.name))
             generator.fail(node, f"undeclared function '{name}'{hint(name, _known(generator, False))}")
-        generator.fail(node, f"undeclared method '{node.name}'{hint(node.name, _known(generator, True))}")
+        wanted = " (write x['name'])" if node.name == "get" else hint(node.name, _known(generator, True))
+        generator.fail(node, f"undeclared method '{node.name}'{wanted}")
     return _call(generator, node, overloads, (node.receiver, *node.arguments))
 
 

@@ -58,3 +58,17 @@ def test_codes_may_be_replaced() -> None:
     """AG-3."""
     assert Problems().codes.too_long == "ERR_NGROK_2255"
     assert Problems(codes=Codes(too_long="ERR_NGROK_2221")).codes.too_long == "ERR_NGROK_2221"
+
+
+def test_what_cannot_be_read_is_reported_once() -> None:
+    """TP-3: an unquoted ``!`` is one mistake, though its value makes no sense either; other places are untouched."""
+    problems = Problems("p.yaml")
+    syntax = problems.codes.syntax
+    problems.add_error(syntax, "a tag", line=3, column=5)
+    problems.add_error(syntax, "another", line=3, column=5)
+    problems.add_error("ERR_NGROK_2200", "no expression", line=3, column=5)
+    problems.add_warning("ERR_NGROK_2207", "never runs", line=3, column=5)
+    problems.add_error("ERR_NGROK_2200", "no expression", line=3, column=6)
+    assert [(problem.message, problem.column) for problem in problems] == [
+        ("a tag", 5), ("another", 5), ("no expression", 6),
+    ]  # fmt: skip

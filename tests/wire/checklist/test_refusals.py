@@ -65,7 +65,7 @@ REFUSALS = (
             "3:5", "2200", "is a mapping"),
     refused(82, "action under expressions only", "on_http_request:\n- expressions:\n  - type: deny\n", "2:3", "2206"),
     refused(83, "nested quotes", condition("req.headers['a'][0] != '${secrets.get('a', 'b')}'"), "3:44", "2200"),
-    refused(83, "a method of maps", condition("req.headers.get('a') == 'b'"), "3:17", "2200", "get"),
+    refused(83, "a method of maps", condition("req.headers.get('a') == 'b'"), "3:17", "2200", "write x['name']"),
     refused(84, "unbalanced parenthesis", body("'${size(req.headers}'"), "4:30", "2224"),
     refused(84, "unterminated", body("'Hello ${req.id'"), "4:18", "2224"),
     refused(84, "empty", body("'Hello ${}'"), "4:18", "2224"),
