@@ -157,7 +157,7 @@ class SnapshotBuilder:
         endpoint = self._built(entry, compiled, deps, gateways, addresses)
         draft.endpoints[endpoint.id] = endpoint
         if entry.listen is not None:
-            draft.routes.setdefault(str(entry.listen), {})[entry.url.host if entry.has_url else "*"] = endpoint
+            draft.routes.setdefault(entry.listener, {})[entry.url.host if entry.has_url else "*"] = endpoint
 
     def _built(
         self, entry: EndpointSettings, compiled: CompiledPolicy | None, deps: CompileDeps, gateways: GatewayBuilder,
@@ -166,7 +166,7 @@ class SnapshotBuilder:
         phases = compiled.phases if compiled is not None else {}
         builtin = entry.ai_gateway and not (compiled is not None and compiled.has_ai_gateway)
         scheme = "https" if entry.tls is not None else entry.url.scheme
-        real = addresses.get(str(entry.listen)) if entry.listen is not None else None
+        real = addresses.get(entry.listener) if entry.listen is not None else None
         url, host, port = str(entry.url), entry.url.host, entry.url.port
         if not entry.has_url and real is not None:
             url, host, port = real.url(scheme), real.host, real.port

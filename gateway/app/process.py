@@ -177,8 +177,8 @@ class Process:
         addresses = {}
         for endpoint in self._listening():
             assert endpoint.listen is not None
-            sock = self._socket(endpoint.listen)
-            addresses[str(endpoint.listen)] = real_address(sock)
+            sock = self._socket(endpoint.listener, endpoint.listen)
+            addresses[endpoint.listener] = real_address(sock)
         async with self._reloading:
             snapshot, problems = await asyncio.to_thread(self._builder.build, self.settings, addresses)
         if snapshot is None:
@@ -227,7 +227,7 @@ class Process:
         """The files of every TLS listener, the management side's last, read again (SV-11). Blocks."""
         problems, contexts = Problems("<tls>"), {}
         for endpoint in settings.endpoints:
-            key = str(endpoint.listen)
+            key = endpoint.listener
             if endpoint.tls is None or key not in self._tls or key in contexts:
                 continue
             try:
@@ -265,11 +265,10 @@ class Process:
         seen: dict[str, EndpointSettings] = {}
         for endpoint in self.settings.endpoints:
             if endpoint.listen is not None:
-                seen.setdefault(str(endpoint.listen), endpoint)
+                seen.setdefault(endpoint.listener, endpoint)
         return list(seen.values())
 
-    def _socket(self, listen: Listen) -> socket.socket:
-        key = str(listen)
+    def _socket(self, key: str, listen: Listen) -> socket.socket:
         if key not in self._sockets:
             self._sockets[key] = self._inherit() or open_socket(listen)
         return self._sockets[key]
@@ -285,7 +284,7 @@ class Process:
     async def _listen(self, endpoint: EndpointSettings) -> None:
         assert endpoint.listen is not None
         assert self.snapshot is not None
-        key = str(endpoint.listen)
+        key = endpoint.listener
         server = self.settings.server
         parts = HandlerParts(
             snapshot=self.snapshot,
@@ -301,7 +300,7 @@ class Process:
             self._tls[key] = tls
         kind = AnnouncingListener if endpoint.proxy_protocol else HttpListener
         listener = kind(
-            sock=self._socket(endpoint.listen),
+            sock=self._socket(key, endpoint.listen),
             handler=Handler(parts),
             tls=tls,
             options=ListenerOptions(

@@ -7,7 +7,7 @@ its own: ``<--listen>:1:1``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -225,7 +225,7 @@ class _Loader:
                 message = f"excludes 'endpoints' in {reader.problems.file}"
                 problems.add(Severity.ERROR, CODE, message, line=1, column=1)
                 self.problems.extend(problems)
-        return tuple(endpoint for entry in entries if (endpoint := self.endpoint(entry, reader)) is not None)
+        return _with_ports(endpoint for entry in entries if (endpoint := self.endpoint(entry, reader)) is not None)
 
     def endpoint(self, entry: EndpointEntry, reader: SettingsReader) -> EndpointSettings | None:
         """One entry, with what it leaves out filled in."""
@@ -281,6 +281,18 @@ class _Loader:
         if len(entries) == len(settings.endpoints):
             for index, message in _clashes(settings.endpoints):
                 reader.error(entries[index].node, CODE, message)
+
+
+def _with_ports(endpoints: Iterable[EndpointSettings]) -> tuple[EndpointSettings, ...]:
+    """Free ports do not clash: an endpoint that cannot share the port of an earlier one gets another."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for endpoint in endpoints:
+        place = str(endpoint.listen), endpoint.url.host
+        free = endpoint.listen is not None and not (endpoint.listen.port or endpoint.listen.path)
+        found.append(replace(endpoint, own_port=True) if free and place in seen else endpoint)
+        seen.add(place)
+    return tuple(found)
 
 
 def _clashes(endpoints: tuple[EndpointSettings, ...]) -> Iterator[tuple[int, str]]:

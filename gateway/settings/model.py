@@ -200,6 +200,13 @@ class EndpointSettings:
     proxy_protocol: bool = False
     description: str = ""
     metadata: str = ""
+    #: port 0 is another one than that of an earlier endpoint, which has the same host
+    own_port: bool = False
+
+    @property
+    def listener(self) -> str:
+        """Endpoints with the same share a socket."""
+        return f"{self.listen} {self.id}" if self.own_port else str(self.listen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

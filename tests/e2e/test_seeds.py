@@ -210,7 +210,7 @@ def _configuration(base_url: str) -> str:
             "gateway_keys": "required",
             "traffic_policy": {"on_http_request": [{"actions": [action]}]},
         },
-        {"name": "guarded", "listen": "127.0.0.2:0", "traffic_policy": {"on_http_request": guarded}},
+        {"name": "guarded", "listen": "127.0.0.1:0", "traffic_policy": {"on_http_request": guarded}},
     ]
     return json.dumps({"endpoints": endpoints, "ai": {"allow_http_hosts": ["127.0.0.1"]}})
 
