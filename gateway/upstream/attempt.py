@@ -105,7 +105,7 @@ class Held:
                 raise
 
     def outcome(self, attempt_s: float, total_s: float) -> asyncio.Future[None] | None:
-        """The same without a coroutine: what to await, None if it is there; who is cancelled meanwhile abandons this."""
+        """The same without a coroutine: what to await, None if it is there; who is cancelled then abandons it."""
         if self.ready or self.failure is not None:
             return None
         now = self._loop.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
@@ -107,3 +108,13 @@ class Rewriter(Protocol):
     def finish(self) -> bytes:
         """What is still held when the body ends properly; raises RewriteError."""
         ...
+
+
+@functools.lru_cache(maxsize=16)
+def common_end(marks: tuple[bytes, ...]) -> bytes:
+    """How all of them end: a block without that has none of them, at the cost of one search."""
+    shortest = min(marks, key=len, default=b"\n")
+    return next(
+        (shortest[start:] for start in range(len(shortest)) if all(mark.endswith(shortest[start:]) for mark in marks)),
+        b"",
+    )

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from gateway.upstream import decoding, sse
 from gateway.upstream.blocks import last_events, payload_of, usage_events
-from gateway.upstream.codec import NOTHING_KEPT
+from gateway.upstream.codec import NOTHING_KEPT, common_end
 from gateway.upstream.framing import Framing, Source
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from gateway.upstream.codec import Codec, Head, Kept, UsageTap
 
 _EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
-_USAGE = b'"usage"'
+_USAGE = b'"usage":'
+# many providers say ``"usage":null`` in every chunk but the last
+_USAGE_OBJECT, _USAGE_SPACED = b'"usage":{', b'"usage": {'
 _LAST_FRAME = b"0\r\n\r\n"
 _SMALL_BLOCK_BYTES = 96
 GRACE_AFTER_END_S = 1.0
@@ -126,7 +128,7 @@ class Relay:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         marks = plan.codec.end_marks if plan.event_stream else ()
         self._marks = marks
-        self._mark = marks[0] if len(marks) == 1 else None
+        self._mark = common_end(marks)
         # whole blocks may go on untouched
         self._simple = plan.chunked and plan.event_stream
 
@@ -205,16 +207,13 @@ class Relay:
             self._progress += 1
         else:
             self._note_small(frames)
-        if _USAGE in frames:
+        if _USAGE in frames and (_USAGE_OBJECT in frames or _USAGE_SPACED in frames):
             self._note_usage(frames, framed=True)
             if self._plan.strip_usage:
                 frames = self._stripped(payload_of(frames))
         self.sent_bytes += len(frames)
         self._write(frames)
-        if self._mark is not None:
-            if self._mark in frames:
-                self._note_mark()
-        else:
+        if self._mark in frames:
             self._look_for_mark(frames)
 
     def on_payload(self, payload: bytes) -> None:
@@ -278,7 +277,7 @@ class Relay:
             self._progress += 1
         else:
             self._note_small(events)
-        if _USAGE in events:
+        if _USAGE in events and (_USAGE_OBJECT in events or _USAGE_SPACED in events):
             self._note_usage(events, framed=False)
             if plan.strip_usage:
                 events = plan.codec.strip_usage(events)
