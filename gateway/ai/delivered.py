@@ -60,7 +60,8 @@ class Delivered:
             return sent_bytes + STEP_BYTES
         if self._generated is None:
             self._generated = Generated()
-        read_events(self._generated, self._surface, self.blocks[:-_TAIL])
+        read_events(self._generated, self._surface, (b"".join(self.blocks[:-_TAIL]),))
+        self._generated.squeeze()
         del self.blocks[:-_TAIL]
         self._free()
         return sent_bytes + FREE_BYTES

@@ -12,10 +12,13 @@ from typing import Any, Final
 import orjson
 
 from gateway.ai.surfaces import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Surface
-from gateway.upstream.blocks import is_framed, payload_of
+from gateway.upstream.blocks import unframed
 from gateway.upstream.sse import events_of
 
 _CHAT_TEXTS: Final = ("content", "refusal", "reasoning_content", "reasoning")
+#: texts are joined when they are in more pieces, or as long as the last one is short
+_PIECES: Final = 512
+_SHORT: Final = 1_024
 _MESSAGE_TEXTS: Final = ("text", "thinking", "partial_json")
 
 
@@ -31,6 +34,15 @@ class Generated:
         """The next piece of the text at that place; anything but text is passed over."""
         if isinstance(piece, str) and piece:
             self._pieces.setdefault(place, []).append(piece)
+
+    def squeeze(self) -> None:
+        """Joins what came in pieces: a short text is mostly overhead."""
+        for pieces in self._pieces.values():
+            if len(pieces) > _PIECES:
+                pieces[:] = ["".join(pieces)]
+            elif len(pieces) > 1 and len(pieces[-1]) < _SHORT:
+                tail = next((n for n in range(len(pieces)) if len(pieces[n]) < _SHORT), len(pieces))
+                pieces[tail:] = ["".join(pieces[tail:])]
 
     def texts(self) -> list[str]:
         """Each text whole."""
@@ -51,19 +63,23 @@ def read_events(generated: Generated, surface: Surface, blocks: Iterable[bytes])
     if reader is None:
         return
     for block in blocks:
-        for event in events_of(_whole_events(block)):
-            document = _object(event.data) if event.data else None
+        for data in _data_of(unframed(block)):
+            document = _object(data)
             if document is not None:
                 reader(generated, document)
 
 
-def _whole_events(block: bytes) -> bytes:
-    if is_framed(block):
-        try:
-            block = payload_of(block)
-        except ValueError:
-            return b""
-    return block if block.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")) else block + b"\n\n"
+def _data_of(events: bytes) -> Iterable[bytes]:
+    """The data of each event; the usual form, one ``data`` line and nothing else, by plain splitting."""
+    if b"\r" not in events:
+        for event in events.split(b"\n\n"):
+            if event.startswith(b"data: ") and b"\n" not in event:
+                yield event[6:]
+            elif event:
+                yield from (found.data for found in events_of(event + b"\n\n") if found.data)
+        return
+    whole = events if events.endswith((b"\r\n\r\n", b"\r\r")) else events + b"\n\n"
+    yield from (found.data for found in events_of(whole) if found.data)
 
 
 def _chat_body(generated: Generated, document: Mapping[str, Any]) -> None:
@@ -73,6 +89,12 @@ def _chat_body(generated: Generated, document: Mapping[str, Any]) -> None:
 
 
 def _chat_event(generated: Generated, document: Mapping[str, Any]) -> None:
+    choices = document.get("choices")
+    if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
+        delta = choices[0].get("delta")
+        if isinstance(delta, dict) and len(delta) == 1 and "content" in delta:  # the usual one
+            generated.add((_index(choices[0], 0), "content"), delta["content"])
+            return
     for place, choice in _numbered(document.get("choices")):
         place = _index(choice, place)
         _chat_message(generated, place, choice.get("delta"))

@@ -26,6 +26,13 @@ def payload_of(frames: bytes) -> bytes:
     return b"".join(pieces)
 
 
+def unframed(block: bytes) -> bytes:
+    """Whole events without the framing they came in; for reading only: what looks like framing goes, too."""
+    if not is_framed(block):
+        return block
+    return _FRAMING_BEFORE.sub(b"", _FRAMING_BETWEEN.sub(b"", block.removesuffix(b"\r\n")))
+
+
 def is_framed(block: bytes) -> bool:
     """Whether a block came as chunk frames: no line of an event stream is a bare hexadecimal number."""
     return _FRAMING_BEFORE.match(block) is not None
