@@ -13,7 +13,7 @@ from gateway.policy.action import ActionError, ActionSpec, CompiledAction, Compi
 from gateway.policy.fields import Interpolated, interpolated
 from gateway.policy.header_fields import HeaderFields, compile_headers, header_map
 from gateway.policy.model import Phase
-from gateway.policy.url_change import checked_pattern, compile_url_change
+from gateway.policy.url_change import checked_url_pattern, compile_url_change
 from gateway.schema.shapes import Reader, field, integer, record, then
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ SPEC = ActionSpec(
         _build,
         **{
             "from": field(
-                then(interpolated(), checked_pattern), None, doc="RE2 over the whole URL; all matches are replaced"
+                then(interpolated(), checked_url_pattern), None, doc="RE2 over the whole URL; all matches are replaced"
             )
         },
         to=field(interpolated(), doc="what matches become; $1 is the first group"),

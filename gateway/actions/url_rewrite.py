@@ -12,7 +12,7 @@ from gateway.policy.action import ActionError, ActionSpec, CompiledAction, Compi
 from gateway.policy.fields import Interpolated, interpolated
 from gateway.policy.model import Phase
 from gateway.policy.paths import normalise
-from gateway.policy.url_change import checked_pattern, compile_url_change, is_absolute
+from gateway.policy.url_change import checked_url_pattern, compile_url_change, is_absolute
 from gateway.policy.variables import request_changed
 from gateway.schema.shapes import field, record, then
 
@@ -68,7 +68,7 @@ SPEC = ActionSpec(
         _build,
         **{
             "from": field(
-                then(interpolated(), checked_pattern), None, doc="RE2 over the whole URL; all matches are replaced"
+                then(interpolated(), checked_url_pattern), None, doc="RE2 over the whole URL; all matches are replaced"
             )
         },
         to=field(interpolated(), doc="what matches become; $1 is the first group"),

@@ -21,6 +21,7 @@ _MAX_MATCHES = 1_000
 #: without ``from`` the whole URL is replaced (TP-393)
 _WHOLE = compile_pattern(r"(?s)\A.*\z")
 _UNSAFE = re.compile(rb'[^!-~]|["<>\\^`{|}]')
+_NEVER = re.compile(r"\^(?:/|\$\{\s*req\.(?:url\.(?:authority|host|path|uri)|host)\s*\})")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]+")
 
 
@@ -43,6 +44,14 @@ def checked_pattern(pattern: Interpolated, node: Node, reader: Reader) -> Interp
         except PatternError as error:
             return reader.error(node, BAD_PATTERN, f"invalid regular expression: {error}")
     return pattern
+
+
+def checked_url_pattern(pattern: Interpolated, node: Node, reader: Reader) -> Interpolated | Invalid:
+    """The same for patterns over a whole URL: one that is anchored before a path or a host can never match (TP-396)."""
+    if _NEVER.match(pattern.source):
+        words = "this never matches: the pattern meets the whole URL, which begins with its scheme"
+        reader.warning(node, "ERR_NGROK_2207", words)
+    return checked_pattern(pattern, node, reader)
 
 
 def current_url(exchange: Exchange) -> str:

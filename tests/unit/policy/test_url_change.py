@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.policy.url_change import current_url, is_absolute, percent_encoded
-from tests.unit.actions.policies import Policies
+from tests.unit.actions.policies import Policies, action
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,25 @@ def test_the_current_url_has_no_empty_query_tp391() -> None:
     assert current_url(policies.exchange(path="/a")) == "http://gateway.example/a"
     exchange = policies.exchange(path="/a", query="b=%20", scheme="https", host="h:8443")
     assert current_url(exchange) == "https://h:8443/a?b=%20"
+
+
+@pytest.mark.parametrize("type", ["redirect", "url-rewrite"])
+@pytest.mark.parametrize(
+    ("pattern", "warned"),
+    [
+        ("^/api/", True),
+        ("^${req.url.authority}/api", True),
+        ("^${ req.host }/", True),
+        ("^${req.url.path}$", True),
+        ("^https?://[^/]+/api", False),
+        ("^${req.url.scheme}://${req.url.authority}/api", False),
+        ("/api", False),
+        ("^.*/api", False),
+    ],
+)
+def test_patterns_that_never_match_are_a_warning_tp396(type: str, pattern: str, warned: bool) -> None:
+    """P34: TP-390 says that ``^/api`` never matches; a policy that has it loads, and says so."""
+    problems = Policies().problems(action(type, f"{{from: '{pattern}', to: /x}}"))
+    assert not problems.errors
+    found = [problem for problem in problems.warnings if "never matches" in problem.message]
+    assert [(problem.code, problem.line) for problem in found] == ([("ERR_NGROK_2207", 4)] if warned else [])
