@@ -10,7 +10,8 @@ Four kinds of places
     VALUE    a variable: values that it equals, or ``Prefix``es that it starts with
     KEYS     a map whose missing keys give absent (TP-80 a): keys that it has
     FIRST    the first of the values under one of its keys: texts that it equals. Confidential (TP-95)
-    RANGES   a variable that holds an address: ``(first, behind)`` numbers of ``networks``
+    RANGES   a variable that holds an address: ``(first, behind)`` numbers of ``networks``; what is no address may
+             meet any demand
 
 Sound by TP-73 (``false && E`` is false), TP-72 (equality is defined everywhere) and TP-80 to TP-84 (absent values).
 Which rows of the tables below give false without their fact is what tests/property/test_demands.py tries out.
@@ -19,6 +20,7 @@ Which rows of the tables below give false without their fact is what tests/prope
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -26,7 +28,7 @@ from typing import NamedTuple
 from gateway.cel import ast
 from gateway.cel.env import Environment
 from gateway.cel.names import path_of
-from gateway.cel.networks import range_of
+from gateway.cel.networks import merged, range_of
 from gateway.cel.types import CelType, Kind
 
 
@@ -53,7 +55,7 @@ class Prefix(NamedTuple):
     text: str
 
 
-Fact = str | float | Prefix | tuple[int, int]
+Fact = str | float | Prefix | tuple[float, float]
 Demands = Mapping[Place, frozenset[Fact]]
 
 #: of an expression that is never true: a place where no fact helps
@@ -62,6 +64,7 @@ _IMPOSSIBLE: Demands = {NEVER: frozenset()}
 _NONE: Demands = {}
 #: methods that are false for an absent receiver (TP-82) if their arguments cannot fail
 _FALSE_IF_ABSENT = frozenset(("contains", "endsWith", "includes", "matches", "startsWith"))
+_NETWORK_TESTS = frozenset(("inCidrRange", "inCidrRanges"))
 _QUANTIFIERS = frozenset(("exists", "exists_one"))
 _ANCHORED = re.compile(r"\^((?:[A-Za-z0-9/_-]|\\[./-])+)")
 _LETTER = re.compile(r"\\?.")
@@ -96,6 +99,8 @@ class _Reading:
                 return self._equal(left, right) or self._equal(right, left)
             case ast.Binary(operator="in", left=left, right=right):
                 return self._member(left, right)
+            case ast.Unary(operator="!", operand=ast.Call(receiver=None) as call):
+                return self._outside(call)
             case ast.Call(receiver=None):
                 return self._call(node)
             case ast.Call(receiver=ast.Node() as receiver):
@@ -138,7 +143,7 @@ class _Reading:
     def _call(self, node: ast.Call) -> Demands:
         if node.name == "has" and len(node.arguments) == 1:
             return self._absent(node.arguments[0])
-        if node.name in ("inCidrRange", "inCidrRanges") and len(node.arguments) == 2:
+        if node.name in _NETWORK_TESTS and len(node.arguments) == 2:
             path = self._variable(node.arguments[0])
             ranges = _texts(node.arguments[1])
             if path is None or ranges is None:
@@ -149,6 +154,18 @@ class _Reading:
         if table is None or not isinstance(key, ast.Literal) or not isinstance(key.value, str):
             return _NONE
         return self._key(table, key.value)
+
+    def _outside(self, node: ast.Call) -> Demands:
+        """``!inCidrRange(address, …)``: in one of the gaps between the networks."""
+        inside = self._call(node) if node.name in _NETWORK_TESTS else _NONE
+        if NEVER in inside:
+            return _NONE
+        gaps = {}
+        for place, facts in inside.items():
+            networks = [fact for fact in facts if isinstance(fact, tuple) and not isinstance(fact, Prefix)]
+            bounds = [-math.inf, *merged(networks), math.inf]
+            gaps[place] = frozenset[Fact](zip(bounds[::2], bounds[1::2], strict=True))
+        return gaps
 
     def _method(self, receiver: ast.Node, node: ast.Call) -> Demands:
         if node.name in _QUANTIFIERS and len(node.arguments) == 2:

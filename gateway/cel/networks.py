@@ -13,9 +13,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeVar
 
 from gateway.cel.env import NOT_LITERAL
 
+Number = TypeVar("Number", int, float)
 _CIDR = re.compile(r"[0-9a-fA-F:.]+/[0-9]{1,3}")
 #: where IPv6 begins
 _SIXTH = 1 << 32
@@ -55,8 +57,13 @@ def range_of(cidr: str) -> tuple[int, int] | None:
 
 def bounds_of(cidrs: Iterable[object]) -> tuple[int, ...]:
     """The bounds of all ranges in a list; what is no range is left out."""
-    bounds: list[int] = []
-    for first, behind in sorted(found for cidr in cidrs if isinstance(cidr, str) and (found := range_of(cidr))):
+    return merged(found for cidr in cidrs if isinstance(cidr, str) and (found := range_of(cidr)))
+
+
+def merged(ranges: Iterable[tuple[Number, Number]]) -> tuple[Number, ...]:
+    """Bounds in order, where no two ranges touch."""
+    bounds: list[Number] = []
+    for first, behind in sorted(ranges):
         if bounds and first <= bounds[-1]:
             bounds[-1] = max(bounds[-1], behind)
         else:

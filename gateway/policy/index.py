@@ -178,19 +178,19 @@ def _ranges_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bit
 
     def look(scope: Any) -> Bits:
         address = number_of(read(scope))
-        # what is no address compares with nothing, and bisection takes it to the end, where no network is
-        return cells[bisect_right(bounds, address)]
+        # what is no address is NaN, which equals nothing: it is in no network, and outside of each
+        return cells[bisect_right(bounds, address)] if address == address else every
 
     return look
 
 
-def _cells(ranges: Iterable[tuple[int, tuple[int, int]]], others: Bits) -> tuple[list[int], list[Bits]]:
+def _cells(ranges: Iterable[tuple[int, tuple[float, float]]], others: Bits) -> tuple[list[float], list[Bits]]:
     """Bounds in order, and the bits before the first, between every two, and behind the last.
 
     A rule's ranges may overlap, so that ends are counted.
     """
-    begins: dict[int, list[int]] = {}
-    ends: dict[int, list[int]] = {}
+    begins: dict[float, list[int]] = {}
+    ends: dict[float, list[int]] = {}
     for number, (first, behind) in ranges:
         begins.setdefault(first, []).append(number)
         ends.setdefault(behind, []).append(number)

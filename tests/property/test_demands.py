@@ -58,7 +58,11 @@ ATOMS = st.one_of(
         "{variable} in [{text}, {other}]",
         "{variable} != {text}", "{variable}.contains({text})", "{text}.startsWith({variable})", "{variable} > {text}",
         "inCidrRange({variable}, {network})", "inCidrRanges({variable}, [{network}, '192.168.0.0/16'])",
-        "!inCidrRange({variable}, {network})", "inCidrRange({variable}, {variable})",
+        "!inCidrRange({variable}, {network})",
+        "!inCidrRanges({variable}, [{network}, '10.0.0.0/9'])",
+        "!inCidrRange({variable}, {network}) && inCidrRange({variable}, '10.0.0.0/9')",
+        "!inCidrRange({variable}, {network}) && !inCidrRange({variable}, '::/0')",
+        "inCidrRange({variable}, {variable})",
         "{variable} == {text} && {variable} == {other}",
         "{variable}.startsWith({text}) && {variable}.startsWith({other})",
         "{variable} in [{text}, 'x'] && {variable}.startsWith({other})",
@@ -126,7 +130,8 @@ def holds(place: Place, fact: Fact, exchange: Exchange) -> bool:
     if place.kind is PlaceKind.FIRST:
         return bool(value.get(place.key)) and value[place.key][0] == fact
     if isinstance(fact, tuple):
-        return fact[0] <= number_of(str(value)) < fact[1]
+        number = number_of(str(value))
+        return number != number or fact[0] <= number < fact[1]
     return bool(value == fact)
 
 
