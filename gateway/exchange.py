@@ -194,3 +194,9 @@ class Exchange:
             self.head = None
             self.headers = self.headers.copy()
         return self.headers
+
+    def release(self) -> None:
+        """Cuts what refers back to this exchange: nobody looks at it any more, and no cycle is left to be collected."""
+        self.ai = self.scope = self.response = None
+        self.results = {}
+        self.settlers = []

@@ -54,15 +54,17 @@ class ModelRequest(Protocol):
 
 
 def build_recorder(sink: LogSink, clock: Clock, *, as_json: bool, colour: bool = False) -> Callable[[Exchange], None]:
-    """The function that ``proxy.handler`` calls at the end of every request."""
+    """The function that ``proxy.handler`` calls at the end of every request; nobody reads the exchange after it."""
     write, monotonic = sink.write, clock.monotonic
     times = rfc3339() if as_json else Timestamps("%H:%M:%S")
 
     def record_json(exchange: Exchange) -> None:
         write(encode_json(describe(exchange, monotonic(), times.format(exchange.started_s) + "Z")))
+        exchange.release()
 
     def record_text(exchange: Exchange) -> None:
         write(encode_text(exchange, monotonic(), times.format(exchange.started_s), colour=colour))
+        exchange.release()
 
     return record_json if as_json else record_text
 

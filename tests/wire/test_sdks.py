@@ -32,6 +32,11 @@ class World:
     ant: anthropic.AsyncAnthropic
 
 
+@pytest.fixture(autouse=True)
+def no_system_authorities() -> None:
+    """The SDKs refuse an empty list of authorities."""
+
+
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     async with serving(per_request_timeout="400ms") as (provider, gateway):
