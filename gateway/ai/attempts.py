@@ -67,6 +67,8 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
     if held.failure is None:
         return Answer(call, attempt, held, credential, injects_usage=body.injects_usage)
     _note_failure(call, attempt, held.failure, credential)
+    if held.failure.kind == "timeout" and left_s <= limit_s:
+        call.end()
     return None
 
 

@@ -164,6 +164,10 @@ class AiCall:
         """Seconds until ``total_timeout``."""
         return self.deadline - now
 
+    def end(self) -> None:
+        """``total_timeout`` has ended an attempt: timers ring a little early, and no other attempt is to begin."""
+        self.deadline = min(self.deadline, self.gateway.clock.monotonic())
+
     def begin_candidate(self) -> None:
         """From now on the candidate's time to its first token runs, over all its keys; only streams have one."""
         if self.request is not None and self.request.stream:
