@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.ai.delivered import Delivered
@@ -146,6 +147,10 @@ class Answer:
         counted = None
         try:
             counted = await self._call.gateway.estimator.count_later(unreported)
+        except asyncio.CancelledError:  # the client has what it gets: that it leaves now ends nothing
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
         finally:  # a task that is cancelled meanwhile books something, too
             self._add(usage, counted or count_roughly(unreported), beside=unreported.beside)
             self._book(usage, ending)
