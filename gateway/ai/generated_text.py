@@ -147,7 +147,7 @@ def _responses_body(generated: Generated, document: Mapping[str, Any]) -> None:
 
 def _responses_event(generated: Generated, document: Mapping[str, Any]) -> None:
     place = (document.get("output_index"), document.get("content_index"), document.get("summary_index"))
-    generated.add((*map(str, place), document.get("type")), document.get("delta"))
+    generated.add((*map(str, place), str(document.get("type"))), document.get("delta"))
     item = document.get("item")
     if isinstance(item, dict) and document.get("type") == "response.output_item.added":
         generated.add((str(place[0]), "name"), item.get("name"))

@@ -143,7 +143,7 @@ def _content(prompt: Prompt, content: Any, depth: int = 0) -> None:
 
 
 def _part(prompt: Prompt, part: Mapping[str, Any], depth: int) -> None:
-    kind = part.get("type")
+    kind = str(part.get("type"))
     if kind in _TEXT_PARTS:
         for name in ("text", "refusal", "thinking"):
             prompt.text(part.get(name))

@@ -29,6 +29,10 @@ class State(enum.Enum):
     TRYING = "trying"
 
 
+#: sums of seconds as floats miss by less
+_ROUNDING_S = 1e-6
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """``error_ratio`` of at least ``volume`` requests within ``window_s`` trips for ``tripped_s``."""
@@ -70,7 +74,7 @@ class Breaker:
         if self.state is State.CLOSED:
             return Pass(self._era, trial=False)
         left_s = self._since + self._thresholds.tripped_s - now_s
-        if self.state is State.TRIPPED and left_s <= 0:
+        if self.state is State.TRIPPED and left_s <= _ROUNDING_S:
             self.state = State.TRYING
             return Pass(self._era, trial=True)
         return max(1, math.ceil(left_s))

@@ -66,5 +66,7 @@ def test_boundary_never_cuts_an_event(pieces: list[bytes]) -> None:
     complete = SseParser().feed(stream)
     assert cut >= sum(len(event.raw) for event in complete)
     told = [event.data for event in complete if event.data is not None]
-    assert [event.data for event in SseParser().feed(stream[:cut]) if event.data is not None] == told
+    # a parser waits behind a CR, which an LF may follow; here something else does
+    shown = stream[:cut] + (b":" if cut < len(stream) else b"")
+    assert [event.data for event in SseParser().feed(shown) if event.data is not None] == told
     assert all(event.data is None for event in SseParser().feed(stream[cut:]))
