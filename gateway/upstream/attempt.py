@@ -204,6 +204,9 @@ class Held:
     def on_frames(self, frames: bytes, payload_end: bytes) -> None:
         raise AssertionError("frames are not asked for before commit")
 
+    def on_event(self, frames: bytes) -> None:
+        raise AssertionError("frames are not asked for before commit")
+
     def on_end(self) -> None:
         self.ended = True
         self.connection = None

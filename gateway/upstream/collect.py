@@ -51,6 +51,9 @@ class _Collector:
     def on_frames(self, frames: bytes, payload_end: bytes) -> None:
         raise AssertionError("frames were not asked for")
 
+    def on_event(self, frames: bytes) -> None:
+        raise AssertionError("frames were not asked for")
+
     def on_payload(self, payload: bytes) -> None:
         if self._decoder is not None:
             try:

@@ -289,13 +289,20 @@ class UpstreamConnection(asyncio.Protocol):
     def _feed_frames(self, data: bytes) -> None:
         """Relays whole frames untouched where the block allows it; anything else goes the payload way.
 
-        The common block is exactly one frame: one find, one look-up, one comparison.
+        The common block is exactly one frame with whole events: one find, one look-up, two comparisons.
         """
         if self._body_left or self._buffer:
             self._feed_chunked(data)
             return
         response = self.response
         assert response is not None
+        line_end = data.find(b"\r\n", 0, 20)
+        if self._sizes.get(data[:line_end], 0) + line_end + 4 == len(data) and data.endswith(b"\n\n\r\n"):
+            response.on_event(data)
+        else:
+            self._walk_frames(data, response)
+
+    def _walk_frames(self, data: bytes, response: Response) -> None:
         sizes = self._sizes
         position, end = 0, len(data)
         while True:

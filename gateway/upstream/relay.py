@@ -92,12 +92,9 @@ class Relay:
     )  # fmt: skip
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        transport: asyncio.Transport,
-        plan: RelayPlan,
+        self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, plan: RelayPlan,
         done: Callable[[Ending], None],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._loop = loop
         self._transport = transport
         self._write = transport.write
@@ -191,30 +188,36 @@ class Relay:
 
     # ---- connection.Response --------------------------------------------------------------------------------------
 
-    def on_frames(self, frames: bytes, payload_end: bytes) -> None:
-        if not payload_end.endswith(_EVENT_ENDS):
-            if self._connection is not None:
-                self._connection.want_frames(False)
-            self.on_payload(payload_of(frames))
-            return
+    def on_event(self, frames: bytes) -> None:
         self.blocks += 1
         self.last = frames
+        self._framed = True
         self._keep(frames)
+        size = len(frames)
         if self.sent_bytes > self._keep_until:
             self._keep_until = self._plan.kept.make_room(self.sent_bytes)
-        self._framed = True
-        if len(frames) > _SMALL_BLOCK_BYTES:
+        if size > _SMALL_BLOCK_BYTES:
             self._progress += 1
         else:
             self._note_small(frames)
-        if _USAGE in frames and (_USAGE_OBJECT in frames or _USAGE_SPACED in frames):
+        at = frames.rfind(_USAGE)  # it stands near the end, and is null in every chunk but the last
+        if at >= 0 and (frames[at + 8 : at + 12] != b"null" or _USAGE_OBJECT in frames or _USAGE_SPACED in frames):
             self._note_usage(frames, framed=True)
             if self._plan.strip_usage:
                 frames = self._stripped(payload_of(frames))
-        self.sent_bytes += len(frames)
+                size = len(frames)
+        self.sent_bytes += size
         self._write(frames)
         if self._mark in frames:
             self._look_for_mark(frames)
+
+    def on_frames(self, frames: bytes, payload_end: bytes) -> None:
+        if payload_end.endswith(_EVENT_ENDS):
+            self.on_event(frames)
+            return
+        if self._connection is not None:
+            self._connection.want_frames(False)
+        self.on_payload(payload_of(frames))
 
     def on_payload(self, payload: bytes) -> None:
         if self._decoder is not None:
