@@ -123,9 +123,8 @@ class Relay:
         self.marked = False
         self.ending: Ending | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        marks = plan.codec.end_marks if plan.event_stream else ()
-        self._marks = marks
-        self._mark = common_end(marks)
+        self._marks = plan.codec.end_marks if plan.event_stream else ()
+        self._mark = common_end(self._marks)
         # whole blocks may go on untouched
         self._simple = plan.chunked and plan.event_stream
 
