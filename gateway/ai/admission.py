@@ -98,7 +98,8 @@ def _evaluate_fields(call: AiCall) -> None:
     """``headers``, ``query_params`` and ``body`` of the action, once per client request (AG-10)."""
     gateway, exchange = call.gateway, call.exchange
     if gateway.headers:
-        call.fields = field_lines({name: text(exchange) for name, text in gateway.headers.items()})
+        headers = gateway.headers
+        call.fields = field_lines(tuple(headers), tuple([text(exchange) for text in headers.values()]))
     if gateway.query:
         call.query = {name: text(exchange) for name, text in gateway.query.items()}
     if gateway.body:

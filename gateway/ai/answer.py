@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.ai.delivered import Delivered
 from gateway.ai.estimates import Counted, Output, Unreported, add_estimate, count_roughly
-from gateway.ai.measure import Measure
+from gateway.ai.measure import SUCCESS, Measure
 from gateway.ai.measure import Outcome as Measured
 from gateway.ai.surfaces import MESSAGES
 from gateway.ai.usage import usage_of_stream
@@ -160,6 +160,9 @@ class Answer:
         self._settled = True
         attempt = self.attempt
         attempt.completed = self._call.gateway.clock.monotonic()
+        if relay is None and not self.event_stream:
+            usage = attempt.usage = self._call.usage = self.tap.usage(b"")
+            return usage
         if ending not in (Ending.COMPLETE, Ending.CLIENT_GONE, Ending.REFUSED) and not attempt.kind:
             attempt.kind = "timeout" if ending is Ending.IDLE else "stream_error"
             attempt.message = ending.value
@@ -181,6 +184,8 @@ class Answer:
         A message reports its input at its beginning and its output at its end, together with why it stopped.
         """
         call = self._call
+        if usage.reported and not self.event_stream and not call.gateway.estimator.always:
+            return None
         surface, request = call.surface_of, call.request
         assert surface is not None
         kept = self.kept
@@ -211,23 +216,25 @@ class Answer:
     def _book(self, usage: Usage, ending: Ending) -> None:
         """Cost, counters and metrics, whoever ended the answer (P02)."""
         call, attempt = self._call, self.attempt
+        exchange, completed, sent = call.exchange, attempt.completed, attempt.sent
         pricing = attempt.candidate.element.pricing
         if pricing is not None:
             call.cost = usage.cost(pricing)
         self._tally(usage)
-        call.exchange.upstream_wait_s += attempt.completed - (attempt.first_byte or attempt.completed)
+        if attempt.first_byte:
+            exchange.upstream_wait_s += completed - attempt.first_byte
         if ending is Ending.CLIENT_GONE:
             return
         measure = Measure(
-            _measured(ending, self.held.status, attempt),
-            gateway_s=max(0.0, attempt.sent - call.exchange.started),
-            upstream_s=attempt.completed - attempt.sent,
+            SUCCESS if ending is Ending.COMPLETE and self.status < 400 else _measured(ending, self.status),
+            gateway_s=max(0.0, sent - exchange.started),
+            upstream_s=completed - sent,
         )
         if self.event_stream and attempt.first_byte:
             measure.stream(
                 # the loop's clock counts whole milliseconds: a fast answer may seem to come before its request
-                first_s=max(0.0, attempt.first_byte - attempt.sent),
-                last_s=attempt.completed - attempt.sent,
+                first_s=max(0.0, attempt.first_byte - sent),
+                last_s=completed - sent,
                 output_tokens=usage.output,
             )
         reported = (usage.input, usage.output) if usage.reported else (0, 0)
@@ -248,7 +255,7 @@ class Answer:
             booked.cost_usd += call.cost
 
 
-def _measured(ending: Ending, status: int, attempt: Attempt) -> Measured:
+def _measured(ending: Ending, status: int) -> Measured:
     if ending is Ending.IDLE:
         return Measured.TIMEOUT
     if ending is Ending.BROKEN:

@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 _MESSAGE_LIMIT = 300
 
 
-async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey) -> Answer | None:
-    """The answer, or None after recording why there is none."""
+async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey, now: float) -> Answer | None:
+    """The answer, or None after recording why there is none. ``now``: monotonic."""
     gateway, exchange = call.gateway, call.exchange
     surface, request = call.surface_of, call.request
     assert surface is not None
     assert request is not None
-    monotonic = gateway.clock.monotonic
-    attempt = Attempt(candidate, key, monotonic())
+    attempt = Attempt(candidate, key, now)
     exchange.attempts.append(attempt)
     if key.stored_id and gateway.touch is not None:
         gateway.touch(key.stored_id)
-    route = gateway.route(candidate, surface)
+    route = candidate.routes.get(surface.path) or gateway.route(candidate, surface)
     body = build_body(request, route.plan, call.overrides)
-    if key.sent_as is not None and key.sent_as[0] is route:
-        credential = key.sent_as[1]
+    known = key.sent_as
+    if known is not None and known[0] is route:
+        credential = known[1]
     else:
         credential = gateway.keyring.credential(key, candidate.provider, surface.format)
         key.sent_as = (route, credential)
     head = route.head.build(call.lines, credential, len(body.data), call.upstream_query, call.fields)
     attempt.route = route
-    sent = attempt.sent = monotonic()
+    sent = attempt.sent = gateway.clock.monotonic()
     limit_s = gateway.options.per_request_timeout_s
     expect = route.expects[body.streams]
     if call.first_token_by - sent < limit_s:
@@ -80,9 +80,9 @@ def _note_answer(call: AiCall, attempt: Attempt, held: Held, key: ProviderKey) -
     if held.first_byte_at:
         attempt.first_byte = now - held.age_s()
     status = attempt.status = held.status
-    attempt.head = held.head
-    if held.head is not None and status and (key.id or status in (429, 503)):
-        headers = held.head.quota_headers()  # type: ignore[attr-defined] # inbound.InboundHead, see Answer
+    head = attempt.head = held.head
+    if head is not None and status and (key.id or status in (429, 503)):
+        headers = head.quota_headers()  # type: ignore[attr-defined] # inbound.InboundHead, see Answer
         key.observe(status, headers)
         if status in (429, 503):
             call.note_retry_after(parse_retry_after(headers, clock.now()))

@@ -68,7 +68,7 @@ async def first_answer(call: AiCall) -> Answer:
                 if now >= call.first_token_by:  # another key makes a slow model no faster
                     break
             sent += 1
-            answer = await attempt_candidate(call, candidate, key)
+            answer = await attempt_candidate(call, candidate, key, now)
             if answer is not None:
                 return answer
     raise final_error(call.outcome(monotonic()))

@@ -13,9 +13,9 @@ from decimal import Decimal
 from math import inf
 from typing import ClassVar, Final
 
-from gateway.ai.measure import Measure
+from gateway.ai.measure import SUCCESS, Measure
 from gateway.ai.quota import Quota, parse_retry_after
-from gateway.ai.window_metrics import AccountMetrics, FanOut, GlobalMetrics, Timeline, Window, settle
+from gateway.ai.window_metrics import WAITING, AccountMetrics, FanOut, GlobalMetrics, Timeline, Window, settle
 from gateway.cel.env import CelType, map_of, object_of
 from gateway.clock import Clock
 from gateway.headers import HeaderMap
@@ -166,9 +166,17 @@ class KeyWindow(Window):
         self.key_id = key_id
 
     def record(self, measure: Measure) -> None:
-        """One attempt."""
+        """One attempt. A success among successes leaves the rates at 0.0: nothing to settle."""
         self._registry.advance()
-        super().record(measure)
+        if self._current.number != self._timeline.number:
+            self._open()
+        waiting = self._waiting
+        waiting.append(measure)
+        if not self._listed and (measure.outcome is not SUCCESS or self.error_rate.total):
+            self._listed = True
+            self._changed.append(self)
+        if len(waiting) >= WAITING:
+            self._fold()
 
     def settle(self) -> None:
         """Brings the error rates up to date."""

@@ -27,7 +27,7 @@ from gateway.clock import Clock
 BUCKET_S: Final = 10.0
 BUCKETS: Final = 30
 #: attempts that wait to be folded
-_WAITING: Final = 64
+WAITING: Final = 64
 WINDOW_S: Final = int(BUCKET_S * BUCKETS)
 
 
@@ -292,7 +292,7 @@ class Window:
         if not self._listed:
             self._listed = True
             self._changed.append(self)
-        if len(waiting) >= _WAITING:
+        if len(waiting) >= WAITING:
             self._fold()
 
     def settle(self) -> None:
@@ -349,7 +349,7 @@ class FanOut:
         if not waiting:
             self._timeline.pending.append(self)
         waiting.append(measure)
-        if len(waiting) >= _WAITING:
+        if len(waiting) >= WAITING:
             self._timeline.deliver()
 
     def deliver(self) -> None:

@@ -40,7 +40,7 @@ def built(
 ) -> bytes:  # fmt: skip
     """The whole head; ``extra``: the action's ``headers``."""
     kept = lines(*pairs, replaced=extra, **options)
-    return head.build(kept, credential, length, fields=field_lines(extra))
+    return head.build(kept, credential, length, fields=field_lines(tuple(extra), tuple(extra.values())))
 
 
 def sent(*pairs: tuple[str, str], **options: Any) -> HeaderMap:
