@@ -34,16 +34,22 @@ _LEVEL_COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[
 
 
 class LogSink:
-    """The buffer and its writer thread. Lines are bytes that end in a newline; any thread may write."""
+    """The buffer and its writer thread. Lines are bytes that end in a newline; any thread may write.
+
+    Writing takes no lock: lines are appended to one bytearray, the thread alone cuts off what it has copied, and each
+    is one step of the interpreter. Who writes wakes the thread only if it sleeps: once per batch.
+    """
 
     def __init__(self, fd: int = 2, *, masker: Masker | None = None) -> None:
         self._fd = fd
         self._buffer = bytearray()
         self._lock = threading.Lock()
+        #: the thread waits for ``_waiting``, or has not begun
+        self._asleep = True
         self._waiting = threading.Event()
         self._urgent = threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
+        #: of those who wait until what they wrote has left
+        self._flushes: list[threading.Event] = []
         self._closed = False
         self._thread: threading.Thread | None = None
         #: replaced as a whole when the known secrets change
@@ -53,14 +59,12 @@ class LogSink:
 
     def write(self, line: bytes) -> None:
         """Takes one line; it leaves with the next batch."""
-        with self._lock:
-            if len(self._buffer) + len(line) > MAX_BUFFER_BYTES:
-                self.dropped += 1
-                return
-            if not self._buffer:
-                self._idle.clear()
-            self._buffer.extend(line)
-        if not self._waiting.is_set():
+        buffer = self._buffer
+        if len(buffer) + len(line) > MAX_BUFFER_BYTES:
+            self._drop(1)
+            return
+        buffer += line
+        if self._asleep:
             self._wake()
 
     def write_now(self, line: bytes) -> None:
@@ -70,8 +74,14 @@ class LogSink:
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Waits until everything written so far has left; False if the reader did not take it in time."""
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return not self._buffer
+        done = threading.Event()
+        self._flushes.append(done)
         self._urgent.set()
-        return self._idle.wait(timeout_s)
+        self._waiting.set()
+        return done.wait(timeout_s)
 
     def close(self) -> None:
         """Flushes and ends the thread; later lines are lost."""
@@ -83,6 +93,7 @@ class LogSink:
             self._thread.join(timeout=0.5)
 
     def _wake(self) -> None:
+        self._asleep = False
         with self._lock:
             if self._thread is None and not self._closed:
                 # a daemon: a reader that never comes back must not keep the process from ending
@@ -91,20 +102,23 @@ class LogSink:
         self._waiting.set()
 
     def _run(self) -> None:
-        while True:
-            self._waiting.wait()
-            self._urgent.wait(BATCH_S)
+        buffer = self._buffer
+        while not self._closed:
+            self._asleep = True  # first: a line that comes after the look at the buffer wakes the thread again
+            if not buffer:
+                self._waiting.wait()
+            self._asleep = False
             self._waiting.clear()
+            self._urgent.wait(BATCH_S)
             self._urgent.clear()
-            with self._lock:
-                batch, self._buffer = self._buffer, bytearray()
+            flushes = self._flushes[:]
+            batch = bytes(buffer)
             if batch:
-                self._send(self.masker.mask(bytes(batch)))
-            with self._lock:
-                if not self._buffer:
-                    self._idle.set()
-            if self._closed:
-                return
+                del buffer[: len(batch)]
+                self._send(self.masker.mask(batch))
+            del self._flushes[: len(flushes)]
+            for done in flushes:
+                done.set()
 
     def _send(self, batch: bytes) -> None:
         view = memoryview(batch)
@@ -112,8 +126,11 @@ class LogSink:
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError:  # standard error is gone; there is nowhere to say so
-            with self._lock:
-                self.dropped += batch.count(b"\n")
+            self._drop(batch.count(b"\n"))
+
+    def _drop(self, lines: int) -> None:
+        with self._lock:
+            self.dropped += lines
 
 
 class Timestamps:

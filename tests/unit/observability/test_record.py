@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.clock import ManualClock
 from gateway.errors import ALL_FAILED, GatewayError
 from gateway.exchange import Attempt, Connection, Exchange
 from gateway.headers import HeaderMap
-from gateway.observability.logs import LogSink
-from gateway.observability.record import build_recorder, describe, encode_json, encode_text
+from gateway.observability import record
+from gateway.observability.logs import LogSink, rfc3339
+from gateway.observability.record import UsualLines, build_recorder, describe, encode_json, encode_text
 from gateway.secrets.secret import Secret
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
@@ -220,3 +226,113 @@ def test_recorder(as_json: bool) -> None:
         assert (record["time"], record["ms"]) == ("2023-11-14T22:13:20.000Z", 250.0)
     else:
         assert line == b"22:13:20.000 200 POST /v1/chat/completions 250 ms (250.0 ms here)\n"
+
+
+class ModelSums(ModelFacts):
+    """With what those facts come from: ``record.ModelCall``."""
+
+    surface_of = SimpleNamespace(name="chat")
+    usage: Any = SimpleNamespace(input=12, output=340, estimated=False)
+    cost: Decimal | None = None
+
+
+def _usual_exchange() -> Exchange:
+    exchange = _model_exchange()
+    exchange.ai = ModelSums()
+    del exchange.attempts[0]
+    return exchange
+
+
+def _time(exchange: Exchange) -> str:
+    return rfc3339().format(exchange.started_s) + "Z"
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(['"ms":null', '","key":null', "%b", "\\"])
+SECONDS = st.floats(0, 1e6)
+COUNTS = st.integers(0, 10**12)
+
+
+@given(
+    texts=st.lists(TEXTS, min_size=8, max_size=8),
+    gateway_key=st.none() | TEXTS,
+    counts=st.tuples(COUNTS, COUNTS, COUNTS),
+    cost=st.none() | st.decimals(0, 10**9, places=5),
+    times=st.tuples(SECONDS, SECONDS, SECONDS, SECONDS, SECONDS, SECONDS),
+    started_s=st.floats(0, 4e9),
+    streaming=st.booleans(),
+)
+def test_a_line_from_a_shape_says_what_describe_says(
+    texts: list[str], gateway_key: str | None, counts: tuple[int, int, int], cost: Decimal | None,
+    times: tuple[float, ...], started_s: float, streaming: bool,
+) -> None:  # fmt: skip
+    """Invariant 3, also when another request uses the shape."""
+    usual = UsualLines(rfc3339())
+    for finished in (times[0], times[1]):
+        exchange = _usual_exchange()
+        (attempt,) = exchange.attempts
+        name, provider, shown, exchange.id, exchange.method, exchange.path, model, endpoint = texts
+        attempt.candidate = SimpleNamespace(provider=SimpleNamespace(id=provider), name=name)
+        attempt.key, exchange.endpoint = SimpleNamespace(shown=shown), SimpleNamespace(id=endpoint)
+        attempt.started, attempt.first_byte, attempt.completed = times[2], times[3] + 1e-6, times[4] + 1e-6
+        exchange.upstream_wait_s, exchange.started_s, exchange.streaming = times[5], started_s, streaming
+        exchange.sent_bytes, given, made = counts
+        exchange.ai = ai = ModelSums(
+            requested_models=(model,), gateway_key_id=gateway_key, input_tokens=given, output_tokens=made,
+            cost_usd=None if cost is None else float(cost),
+        )  # fmt: skip
+        ai.usage, ai.cost = SimpleNamespace(input=given, output=made, estimated=False), cost
+        line = usual.line(exchange, finished)
+        assert line is not None
+        expected = encode_json(describe(exchange, finished, _time(exchange)))
+        assert json.loads(line, object_pairs_hook=list) == json.loads(expected, object_pairs_hook=list)
+        assert line.endswith(b"\n")
+        exchange.id, gateway_key, counts = "req_2", "aigak_2", (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda exchange: setattr(exchange, "ai", None),
+        lambda exchange: setattr(exchange, "endpoint", None),
+        lambda exchange: setattr(exchange, "status", 502),
+        lambda exchange: setattr(exchange, "error", GatewayError(ALL_FAILED, {"reason": "none left"})),
+        lambda exchange: setattr(exchange, "log_metadata", [{"metadata": {"n": 1}}]),
+        lambda exchange: setattr(exchange, "attempts", []),
+        lambda exchange: setattr(exchange, "attempts", exchange.attempts * 2),
+        lambda exchange: setattr(exchange.attempts[0], "status", 201),
+        lambda exchange: setattr(exchange.attempts[0], "kind", "stream_error"),
+        lambda exchange: setattr(exchange.attempts[0], "code", "ERR_NGROK_3800"),
+        lambda exchange: setattr(exchange.attempts[0], "key", None),
+        lambda exchange: setattr(exchange.attempts[0], "first_byte", 0.0),
+        lambda exchange: setattr(exchange.attempts[0], "completed", 0.0),
+        lambda exchange: setattr(exchange.ai, "usage", None),
+        lambda exchange: setattr(exchange.ai, "usage", SimpleNamespace(input=1, output=1, estimated=True)),
+        lambda exchange: setattr(exchange.ai, "surface_of", None),
+        lambda exchange: setattr(exchange.ai, "requested_models", ("a", "b")),
+        lambda exchange: setattr(exchange, "path", "/\udcff"),
+        lambda exchange: setattr(exchange, "id", "\udcff"),
+    ],
+)
+def test_what_is_not_usual_has_no_shape(change: Callable[[Exchange], None]) -> None:
+    """It is written by ``describe``, after a usual request as before."""
+    exchange, usual = _usual_exchange(), UsualLines(rfc3339())
+    assert usual.line(exchange, 1_001.0) is not None
+    change(exchange)
+    assert usual.line(exchange, 1_001.0) is None
+    sink = Lines()
+    expected = encode_json(describe(exchange, 1_001.0, _time(exchange)))
+    build_recorder(sink, ManualClock(monotonic_s=1_001.0), as_json=True)(exchange)
+    assert sink.lines == [expected]
+
+
+def test_shapes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names come from clients: neither their number nor their length is the gateway's choice."""
+    monkeypatch.setattr(record, "SHAPES_LIMIT", 3)
+    usual = UsualLines(rfc3339())
+    for name in ("a", "b", "c", "d", "e" * 10_000):
+        exchange = _usual_exchange()
+        exchange.ai.requested_models = (name,)
+        line = usual.line(exchange, 1_001.0)
+        assert line is not None
+        assert orjson.loads(line)["models"] == [name]
+    assert len(usual._shapes) == 1
