@@ -127,9 +127,9 @@ def describe(exchange: Exchange, finished: float, time: str) -> dict[str, Any]:
         "method": exchange.method,
         "path": exchange.path,
         "status": exchange.status,
-        # int(s * 1e5) / 100 is milliseconds with two places at half of round()'s cost
-        "ms": int(total_s * 1e5) / 100,
-        "gateway_ms": int((total_s - exchange.upstream_wait_s) * 1e5) / 100,
+        # s * 1e5 // 1.0 / 100.0 is milliseconds with two places at a third of round()'s cost
+        "ms": total_s * 1e5 // 1.0 / 100.0,
+        "gateway_ms": (total_s - exchange.upstream_wait_s) * 1e5 // 1.0 / 100.0,
         "bytes": exchange.sent_bytes,
     }
     if ai is not None:
@@ -160,7 +160,7 @@ def _describe_model(record: dict[str, Any], exchange: Exchange, ai: ModelRequest
         record["provider"] = last.candidate.provider.id
         record["model"] = last.candidate.name
         first_byte = last.first_byte
-        record["first_byte_ms"] = int((first_byte - exchange.started) * 1e5) / 100 if first_byte else None
+        record["first_byte_ms"] = (first_byte - exchange.started) * 1e5 // 1.0 / 100.0 if first_byte else None
     record["attempts"] = [_describe_attempt(attempt, finished) for attempt in attempts]
 
 
@@ -173,7 +173,7 @@ def _describe_attempt(attempt: Attempt, finished: float) -> dict[str, Any]:
         # no kind and no end: its client left, or the gateway stopped
         "outcome": attempt.kind or ("success" if attempt.completed else "cancelled"),
         "code": attempt.code,
-        "ms": int(((attempt.completed or finished) - attempt.started) * 1e5) / 100,
+        "ms": ((attempt.completed or finished) - attempt.started) * 1e5 // 1.0 / 100.0,
         "key": None if key is None else key.shown,
     }
 
@@ -223,25 +223,24 @@ class UsualLines:
             endpoint.id, exchange.method, exchange.path, surface.name, models[0], exchange.streaming,
             candidate.provider.id, candidate.name,
         )  # fmt: skip
-        second = int(started_s)
-        if second != self._second:
-            self._time = self._times.format(second)[:-4].encode()
-            self._second = second
+        if not 0.0 <= started_s - self._second < 1.0:
+            self._second = int(started_s)
+            self._time = self._times.format(self._second)[:-4].encode()
         total_s = finished - started
         try:
             return (self._shapes.get(shared) or self._add_shape(exchange, shared)) % (
                 self._time,
-                int((started_s - second) * 1000),
+                int((started_s - self._second) * 1000),
                 _dumps(exchange.id),
                 _dumps(ai.gateway_key_id),
-                _dumps(int(total_s * 1e5) / 100),
-                _dumps(int((total_s - exchange.upstream_wait_s) * 1e5) / 100),
+                _dumps(total_s * 1e5 // 1.0 / 100.0),
+                _dumps((total_s - exchange.upstream_wait_s) * 1e5 // 1.0 / 100.0),
                 exchange.sent_bytes,
                 usage.input,
                 usage.output,
                 b"null" if cost is None else str(cost).encode(),
-                _dumps(int((first_byte - started) * 1e5) / 100),
-                _dumps(int((completed - attempt.started) * 1e5) / 100),
+                _dumps((first_byte - started) * 1e5 // 1.0 / 100.0),
+                _dumps((completed - attempt.started) * 1e5 // 1.0 / 100.0),
                 _dumps(key.shown),
             )
         except TypeError:  # a lone surrogate
