@@ -224,7 +224,8 @@ def test_cp_19_what_was_confirmed_survives_kill_9(options, clock, after):
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=20)
     # Not `communicate`: with a time limit it reads past what `readline` has already taken from the pipe.
-    confirmed += len(process.stdout.readlines())
+    with process.stdout:
+        confirmed += len(process.stdout.readlines())
     store = Store.open(options, clock)
     try:
         kept = store.read_now(names)
