@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 from gateway.cel import ast, logic, names, operations
 from gateway.cel.calls import generate_call
-from gateway.cel.demands import Demands, Fact, Place, demands
+from gateway.cel.demands import demands
 from gateway.cel.env import Environment
 from gateway.cel.errors import CelSyntaxError, CelTypeError, EvaluationError, Failure, LimitExceeded
+from gateway.cel.facts import Demands, Fact, Place
 from gateway.cel.generator import Fragment, Generator, Handler
 from gateway.cel.limits import Budget
 from gateway.cel.parse import parse_part

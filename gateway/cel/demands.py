@@ -6,10 +6,11 @@ For each place at least one of its facts has to hold; where none does, evaluatin
 never an error. That is all that is promised: an expression whose demands are met may still be false or fail. What is
 not understood demands nothing.
 
-Four kinds of places
-    VALUE    a variable: values that it equals, or ``Prefix``es that it starts with
+Five kinds of places
+    VALUE    a variable: values that it equals, or what its text begins with, ends with or contains
     KEYS     a map whose missing keys give absent (TP-80 a): keys that it has
-    FIRST    the first of the values under one of its keys: texts that it equals. Confidential (TP-95)
+    FIRST    the first of the values under one of its keys: the same. Equality is confidential (TP-95)
+    ANY      all of the values under one of its keys: the same, of at least one of them (TP-93)
     RANGES   a variable that holds an address: ``(first, behind)`` numbers of ``networks``; what is no address may
              meet any demand
 
@@ -19,54 +20,42 @@ Which rows of the tables below give false without their fact is what tests/prope
 
 from __future__ import annotations
 
-import enum
 import math
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 from gateway.cel import ast
 from gateway.cel.env import Environment
+from gateway.cel.facts import (
+    IMPOSSIBLE,
+    NEVER,
+    NONE,
+    Demands,
+    Fact,
+    Part,
+    Place,
+    PlaceKind,
+    Prefix,
+    Suffix,
+    TextFact,
+    all_of,
+    any_of,
+    demand,
+)
 from gateway.cel.names import path_of
 from gateway.cel.networks import merged, range_of
 from gateway.cel.types import CelType, Kind
 
-
-class PlaceKind(enum.Enum):
-    """How a place is looked at."""
-
-    VALUE = "value"
-    KEYS = "keys"
-    FIRST = "first"
-    RANGES = "ranges"
-
-
-class Place(NamedTuple):
-    """A dotted variable, and how it is looked at; ``key``: of a map, for FIRST."""
-
-    kind: PlaceKind
-    path: str
-    key: str = ""
-
-
-class Prefix(NamedTuple):
-    """Begins with this text, which is not empty."""
-
-    text: str
-
-
-Fact = str | float | Prefix | tuple[float, float]
-Demands = Mapping[Place, frozenset[Fact]]
-
-#: of an expression that is never true: a place where no fact helps
-NEVER = Place(PlaceKind.VALUE, "")
-_IMPOSSIBLE: Demands = {NEVER: frozenset()}
-_NONE: Demands = {}
 #: methods that are false for an absent receiver (TP-82) if their arguments cannot fail
 _FALSE_IF_ABSENT = frozenset(("contains", "endsWith", "includes", "matches", "startsWith"))
+#: of those the ones that a plain argument says something about
+_TEXT_TESTS: Mapping[str, Callable[[str], TextFact]] = {
+    "contains": Part, "includes": Part, "startsWith": Prefix, "endsWith": Suffix,
+}  # fmt: skip
 _NETWORK_TESTS = frozenset(("inCidrRange", "inCidrRanges"))
 _QUANTIFIERS = frozenset(("exists", "exists_one"))
 _ANCHORED = re.compile(r"\^((?:[A-Za-z0-9/_-]|\\[./-])+)")
+_PLAIN = re.compile(r"(?:[A-Za-z0-9 /_:;,-]|\\[./-])+")
 _LETTER = re.compile(r"\\?.")
 _COUNTS = ("*", "?", "{", "+")
 #: literals that texts and whole numbers may equal; numbers compare by value, whatever their type (TP-71)
@@ -77,7 +66,7 @@ _COMPARABLE = (Kind.STRING, Kind.INT)
 def demands(root: ast.Node, environment: Environment) -> Demands:
     """The demands of a condition, an empty mapping if nothing is known."""
     if not environment.checked or environment.items or environment.container:
-        return _NONE
+        return NONE
     return _Reading(environment).of(root)
 
 
@@ -90,11 +79,11 @@ class _Reading:
     def of(self, node: ast.Node) -> Demands:
         match node:
             case ast.Literal(value=False):
-                return _IMPOSSIBLE
+                return IMPOSSIBLE
             case ast.Logic(operator="&&", operands=operands):
-                return _all(list(map(self.of, operands)))
+                return all_of(list(map(self.of, operands)))
             case ast.Logic(operands=operands):
-                return _any(list(map(self.of, operands)))
+                return any_of(list(map(self.of, operands)))
             case ast.Binary(operator="==", left=left, right=right):
                 return self._equal(left, right) or self._equal(right, left)
             case ast.Binary(operator="in", left=left, right=right):
@@ -106,38 +95,41 @@ class _Reading:
             case ast.Call(receiver=ast.Node() as receiver):
                 return self._method(receiver, node)
             case _:
-                return _NONE
+                return NONE
 
     # --- forms
 
     def _equal(self, left: ast.Node, right: ast.Node) -> Demands:
         path = self._variable(left)
         if path is not None and isinstance(right, ast.Literal) and isinstance(right.value, _VALUES):
-            return _demand(PlaceKind.VALUE, path, right.value)
+            return demand(Place(PlaceKind.VALUE, path), right.value)
         text = _text(right)
         if isinstance(left, ast.Call) and left.name == "join" and left.receiver is not None and text:
-            return self._absent(left.receiver) if all(map(_is_literal, left.arguments)) else _NONE
+            return self._absent(left.receiver) if all(map(_is_literal, left.arguments)) else NONE
         if text is not None and (first := self._first(left)) is not None:
             return {**self._absent(left), first: frozenset((text,))}
         solid = text is not None or (isinstance(right, ast.Literal) and right.value is not None)
-        return self._absent(left) if solid or self._variable(right) is not None else _NONE
+        return self._absent(left) if solid or self._variable(right) is not None else NONE
 
     def _member(self, left: ast.Node, right: ast.Node) -> Demands:
         if isinstance(right, ast.ListLiteral):
             values = [item.value for item in right.items if isinstance(item, ast.Literal)]
             if len(values) < len(right.items) or None in values:
-                return _NONE
+                return NONE
             path = self._variable(left)
             if path is not None:
-                return _demand(PlaceKind.VALUE, path, *(value for value in values if isinstance(value, _VALUES)))
+                return demand(Place(PlaceKind.VALUE, path), *(value for value in values if isinstance(value, _VALUES)))
             first = self._first(left)
             found = self._absent(left)
             return found if first is None else {**found, first: frozenset(v for v in values if isinstance(v, str))}
         if not _is_literal(left):
-            return _NONE
+            return NONE
         table = self._map(right)
         if table is not None and isinstance(left, ast.Literal) and isinstance(left.value, str):
             return self._key(table, left.value)
+        place = self._values(right, PlaceKind.ANY)
+        if place is not None and isinstance(left, ast.Literal) and isinstance(left.value, str):
+            return {**self._absent(right), place: frozenset((left.value,))}
         return self._absent(right)
 
     def _call(self, node: ast.Call) -> Demands:
@@ -147,22 +139,22 @@ class _Reading:
             path = self._variable(node.arguments[0])
             ranges = _texts(node.arguments[1])
             if path is None or ranges is None:
-                return _NONE
-            return _demand(PlaceKind.RANGES, path, *filter(None, map(range_of, ranges)))
+                return NONE
+            return demand(Place(PlaceKind.RANGES, path), *filter(None, map(range_of, ranges)))
         key = node.arguments[0] if len(node.arguments) == 1 else None
         table = self._searched_by(node, Kind.BOOL)
         if table is None or not isinstance(key, ast.Literal) or not isinstance(key.value, str):
-            return _NONE
+            return NONE
         return self._key(table, key.value)
 
     def _outside(self, node: ast.Call) -> Demands:
         """``!inCidrRange(address, …)``: in one of the gaps between the networks."""
-        inside = self._call(node) if node.name in _NETWORK_TESTS else _NONE
+        inside = self._call(node) if node.name in _NETWORK_TESTS else NONE
         if NEVER in inside:
-            return _NONE
+            return NONE
         gaps = {}
         for place, facts in inside.items():
-            networks = [fact for fact in facts if isinstance(fact, tuple) and not isinstance(fact, Prefix)]
+            networks = [fact for fact in facts if isinstance(fact, tuple)]
             bounds = [-math.inf, *merged(networks), math.inf]
             gaps[place] = frozenset[Fact](zip(bounds[::2], bounds[1::2], strict=True))
         return gaps
@@ -171,16 +163,14 @@ class _Reading:
         if node.name in _QUANTIFIERS and len(node.arguments) == 2:
             return self._absent(receiver)
         if node.name not in _FALSE_IF_ABSENT or not all(map(_is_literal, node.arguments)):
-            return _NONE
+            return NONE
+        fact = _text_fact(node)
         path = self._variable(receiver)
-        if path is None:
-            return self._absent(receiver)
-        text = _text(node.arguments[0]) if node.arguments else None
-        if node.name == "matches" and text:
-            text = _beginning(text)
-        elif node.name != "startsWith":
-            return _NONE
-        return _demand(PlaceKind.VALUE, path, Prefix(text)) if text else _NONE
+        if path is not None:
+            return demand(Place(PlaceKind.VALUE, path), fact) if fact is not None else NONE
+        place = self._first(receiver) or self._values(receiver, PlaceKind.ANY)
+        found = self._absent(receiver)
+        return found if fact is None or place is None else {**found, place: frozenset[Fact]((fact,))}
 
     # --- what stands in them
 
@@ -194,26 +184,30 @@ class _Reading:
             if isinstance(node, ast.Select) or (isinstance(node, ast.Index) and _is_whole(node.index)):
                 node = node.operand
             else:
-                return _NONE
+                return NONE
 
     def _first(self, node: ast.Node) -> Place | None:
         """``map['key'][0]``, where the values are texts."""
         match node:
             case ast.Index(operand=operand, index=ast.Literal(value=0, kind=Kind.INT)):
-                found = self._entry(operand)
+                return self._values(operand, PlaceKind.FIRST)
             case _:
                 return None
+
+    def _values(self, node: ast.Node, kind: PlaceKind) -> Place | None:
+        """``map['key']``, where the values are lists of texts."""
+        found = self._entry(node)
         if found is None:
             return None
-        path, kind, key = found
-        if kind.item.kind is not Kind.LIST or kind.item.item.kind is not Kind.STRING:
+        path, values, key = found
+        if values.item.kind is not Kind.LIST or values.item.item.kind is not Kind.STRING:
             return None
-        return Place(PlaceKind.FIRST, path, key)
+        return Place(kind, path, key)
 
     def _lookup(self, node: ast.Node) -> Demands | None:
         """Where ``_entry`` finds something: that its key has to be there."""
         found = self._entry(node)
-        return _demand(PlaceKind.KEYS, found[0], found[2]) if found is not None else None
+        return demand(Place(PlaceKind.KEYS, found[0]), found[2]) if found is not None else None
 
     def _entry(self, node: ast.Node) -> tuple[str, CelType, str] | None:
         """Path, type and key of ``map['key']``, ``map.key`` or a function that looks its argument up in a map."""
@@ -243,7 +237,7 @@ class _Reading:
 
     def _key(self, table: tuple[str, CelType], key: str) -> Demands:
         path, kind = table
-        return _demand(PlaceKind.KEYS, path, key.lower() if kind.ignore_case else key)
+        return demand(Place(PlaceKind.KEYS, path), key.lower() if kind.ignore_case else key)
 
     def _map(self, node: ast.Node) -> tuple[str, CelType] | None:
         """A variable that is a map of lookups."""
@@ -269,57 +263,6 @@ class _Reading:
         return (".".join(names), kind) if kind is not None and not kind.nullable else None
 
 
-def _demand(kind: PlaceKind, path: str, *facts: Fact) -> Demands:
-    return {Place(kind, path): frozenset(facts)} if facts else _IMPOSSIBLE
-
-
-def _all(parts: list[Demands]) -> Demands:
-    """Of a conjunction: every part's; of two for the same place what fits both."""
-    joined: dict[Place, frozenset[Fact]] = {}
-    for part in parts:
-        for place, facts in part.items():
-            known = joined.get(place)
-            joined[place] = facts if known is None else _both(place, known, facts)
-    return joined if all(joined.values()) else _IMPOSSIBLE
-
-
-def _both(place: Place, one: frozenset[Fact], other: frozenset[Fact]) -> frozenset[Fact]:
-    """What a value that meets both demands meets. A map may have a key of each; of ranges and keys the shorter demand
-    is kept, which promises less."""
-    shorter, longer = sorted((one, other), key=len)
-    if place.kind is PlaceKind.KEYS:
-        return shorter
-    if place.kind is PlaceKind.RANGES:
-        return frozenset(fact for fact in shorter if any(_overlap(fact, wide) for wide in longer))
-    return (one & other) | _beginning_with(one, other) | _beginning_with(other, one)
-
-
-def _beginning_with(facts: frozenset[Fact], others: frozenset[Fact]) -> frozenset[Fact]:
-    """The facts that only hold for what begins with a prefix among the others."""
-    prefixes = tuple(fact.text for fact in others if isinstance(fact, Prefix))
-
-    def begins(fact: Fact) -> bool:
-        text = fact.text if isinstance(fact, Prefix) else fact
-        return isinstance(text, str) and text.startswith(prefixes)
-
-    return frozenset(filter(begins, facts)) if prefixes else frozenset()
-
-
-def _overlap(one: Fact, other: Fact) -> bool:
-    if isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other) == 2:
-        return one[0] < other[1] and other[0] < one[1]
-    return True
-
-
-def _any(parts: list[Demands]) -> Demands:
-    """Of a disjunction: the places that every part which can be true at all makes demands on."""
-    possible = [part for part in parts if NEVER not in part]
-    if not possible:
-        return _IMPOSSIBLE
-    places = set(possible[0]).intersection(*possible[1:])
-    return {place: frozenset().union(*(part[place] for part in possible)) for place in places}
-
-
 def _is_literal(node: ast.Node) -> bool:
     return isinstance(node, ast.Literal) and node.value is not None
 
@@ -328,15 +271,30 @@ def _is_whole(node: ast.Node) -> bool:
     return isinstance(node, ast.Literal) and node.kind in (Kind.INT, Kind.UINT)
 
 
-def _beginning(pattern: str) -> str:
-    """What a text that matches begins with, as far as that is plain: ``^/api/v[12]`` → ``/api/v``."""
+def _text_fact(node: ast.Call) -> TextFact | None:
+    """What has to be true of a text for one of its tests to be."""
+    text = _text(node.arguments[0]) if len(node.arguments) == 1 else None
+    if not text:
+        return None
+    return _matched(text) if node.name == "matches" else _TEXT_TESTS[node.name](text)
+
+
+def _matched(pattern: str) -> TextFact | None:
+    """What a text that matches begins with or contains, as far as that is plain: ``^/api/v[12]`` → ``/api/v``."""
+    if _PLAIN.fullmatch(pattern):
+        return Part(_unescaped(pattern))
     begun = _ANCHORED.match(pattern)
     if begun is None or "|" in pattern:
-        return ""
+        return None
     letters = _LETTER.findall(begun[1])
     if pattern[begun.end() :].startswith(_COUNTS):
         letters.pop()
-    return "".join(letter[-1] for letter in letters)
+    text = _unescaped("".join(letters))
+    return Prefix(text) if text else None
+
+
+def _unescaped(pattern: str) -> str:
+    return "".join(letter[-1] for letter in _LETTER.findall(pattern))
 
 
 def _text(node: ast.Node) -> str | None:

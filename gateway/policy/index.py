@@ -15,12 +15,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import blake2b
 from operator import attrgetter
-from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
-from gateway.cel.demands import NEVER, Demands, Fact, Place, PlaceKind, Prefix
+from gateway.cel.facts import NEVER, Demands, Fact, Part, Place, PlaceKind, Prefix, Suffix
+from gateway.cel.keyed import keyed
 from gateway.cel.networks import number_of
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 
 #: with fewer rules that demand something, evaluating them is as quick
 MIN_RULES = 6
-#: comparing a text with many costs a digest; with fewer, comparing it with each is as quick
-MIN_FIRST = 8
+#: a look at a place costs as much as a condition
+MIN_RULES_OF_PLACE = 2
 #: variables that change only where ``variables.request_changed`` or ``response_changed`` says so
 _STEADY = ("conn.", "endpoint.", "req.", "res.")
 _RESTLESS = frozenset(("conn.bytes_in", "conn.bytes_out"))
@@ -92,7 +91,7 @@ def build_index(rules: Sequence[CompiledRule]) -> RuleIndex | None:
     if len(indexed) < MIN_RULES:
         return None
     every = (1 << len(rules)) - 1
-    worth = {place: wanted for place, wanted in demanded.items() if len(wanted) >= _LEAST.get(place.kind, 2)}
+    worth = {place: wanted for place, wanted in demanded.items() if len(wanted) >= MIN_RULES_OF_PLACE}
     looks = [_LOOKS[place.kind](place, wanted, every) for place, wanted in worth.items()]
     return RuleIndex(rules, looks, every & ~impossible) if looks or impossible else None
 
@@ -102,36 +101,64 @@ def _others(wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Bits:
     return every & ~sum(1 << number for number in wanted)
 
 
-def _value_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
-    """By what a variable equals or begins with."""
-    exact: dict[object, Bits] = {}
-    prefixes: dict[int, dict[str, Bits]] = {}
+def _table(wanted: Mapping[int, frozenset[Fact]]) -> dict[Fact, Bits]:
+    """The rules that each fact is enough for."""
+    table: dict[Fact, Bits] = {}
     for number, facts in wanted.items():
         for fact in facts:
-            if isinstance(fact, Prefix):
-                table = prefixes.setdefault(len(fact.text), {})
-                table[fact.text] = table.get(fact.text, 0) | 1 << number
-            else:
-                exact[fact] = exact.get(fact, 0) | 1 << number
+            table[fact] = table.get(fact, 0) | 1 << number
+    return table
+
+
+def _text_look(table: Mapping[Fact, Bits]) -> Callable[[str], Bits] | None:
+    """By what a text begins with, ends with or contains; None if nobody asks."""
+    prefixes: dict[int, dict[str, Bits]] = {}
+    suffixes: dict[int, dict[str, Bits]] = {}
+    parts: dict[str, Bits] = {}
+    for fact, bits in table.items():
+        match fact:
+            case Prefix(text):
+                prefixes.setdefault(len(text), {})[text] = bits
+            case Suffix(text):
+                suffixes.setdefault(len(text), {})[text] = bits
+            case Part(text):
+                parts[text] = bits
+            case _:
+                pass
+    begins, ends, inside = sorted(prefixes.items()), sorted(suffixes.items()), tuple(parts.items())
+
+    def look(text: str) -> Bits:
+        found = 0
+        for length, known in begins:
+            found |= known.get(text[:length], 0)
+        for length, known in ends:
+            found |= known.get(text[-length:], 0)
+        for part, bits in inside:
+            if part in text:
+                found |= bits
+        return found
+
+    return look if prefixes or suffixes or parts else None
+
+
+def _value_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
+    """By what a variable equals, and what its text is like."""
+    exact = _table(wanted)
+    text_look = _text_look(exact)
     read, others = attrgetter(place.path), _others(wanted, every)
-    by_length = sorted(prefixes.items())
+    if text_look is None:
+        return lambda scope: others | exact.get(read(scope), 0)
 
     def look(scope: Any) -> Bits:
         value = read(scope)
-        bits = others | exact.get(value, 0)
-        for length, table in by_length:
-            bits |= table.get(value[:length], 0)
-        return bits
+        return others | exact.get(value, 0) | text_look(value)
 
     return look
 
 
 def _keys_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
     """By the keys that a map has."""
-    table: dict[Fact, Bits] = {}
-    for number, facts in wanted.items():
-        for fact in facts:
-            table[fact] = table.get(fact, 0) | 1 << number
+    table = _table(wanted)
     read, others, names = attrgetter(place.path), _others(wanted, every), table.keys()
 
     def look(scope: Any) -> Bits:
@@ -143,36 +170,49 @@ def _keys_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits)
     return look
 
 
+def _secret_look(wanted: Mapping[int, frozenset[Fact]]) -> Callable[[str], Bits]:
+    """By a text that may be confidential: where rules compare it, not by the text but by a keyed hash of it, so that
+    the time tells nothing of the contents (TP-95). A rule that is left in compares in constant time."""
+    table = _table(wanted)
+    text_look = _text_look(table)
+    exact: dict[int, Bits] = {}
+    for fact, bits in table.items():
+        if isinstance(fact, str):
+            exact[keyed(fact)] = exact.get(keyed(fact), 0) | bits
+    if text_look is None:
+        return lambda text: exact.get(keyed(text), 0)
+    if not exact:
+        return text_look
+    return lambda text: exact.get(keyed(text), 0) | text_look(text)
+
+
 def _first_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
-    """By the first of the values under a key, which may be confidential: not by the text but by a keyed digest of it,
-    so that the time tells nothing of the contents (TP-95). A rule that is left in compares in constant time."""
-    key = token_bytes(32)
-
-    def digest(text: str) -> bytes:
-        return blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest()
-
-    table: dict[bytes, Bits] = {}
-    for number, facts in wanted.items():
-        for fact in facts:
-            known = digest(str(fact))
-            table[known] = table.get(known, 0) | 1 << number
-    read, name, others = attrgetter(place.path), place.key, _others(wanted, every)
+    """By the first of the values under a key."""
+    read, name, others, of_text = attrgetter(place.path), place.key, _others(wanted, every), _secret_look(wanted)
 
     def look(scope: Any) -> Bits:
         values = read(scope).get(name)
-        return others | table.get(digest(values[0]), 0) if values else others
+        return others | of_text(values[0]) if values else others
+
+    return look
+
+
+def _any_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
+    """By all the values under a key."""
+    read, name, others, of_text = attrgetter(place.path), place.key, _others(wanted, every), _secret_look(wanted)
+
+    def look(scope: Any) -> Bits:
+        bits = others
+        for value in read(scope).get(name, ()):
+            bits |= of_text(value)
+        return bits
 
     return look
 
 
 def _ranges_look(place: Place, wanted: Mapping[int, frozenset[Fact]], every: Bits) -> Look:
     """By the networks that an address lies in: the bits between every two bounds are known beforehand."""
-    ranges = [
-        (number, fact)
-        for number, facts in wanted.items()
-        for fact in facts
-        if isinstance(fact, tuple) and not isinstance(fact, Prefix)
-    ]
+    ranges = [(number, fact) for number, facts in wanted.items() for fact in facts if isinstance(fact, tuple)]
     read, others = attrgetter(place.path), _others(wanted, every)
     bounds, cells = _cells(ranges, others)
 
@@ -210,10 +250,10 @@ def _cells(ranges: Iterable[tuple[int, tuple[float, float]]], others: Bits) -> t
     return bounds, cells
 
 
-_LEAST: Mapping[PlaceKind, int] = {PlaceKind.FIRST: MIN_FIRST}
 _LOOKS: Mapping[PlaceKind, Callable[[Place, Mapping[int, frozenset[Fact]], Bits], Look]] = {
     PlaceKind.VALUE: _value_look,
     PlaceKind.KEYS: _keys_look,
     PlaceKind.FIRST: _first_look,
+    PlaceKind.ANY: _any_look,
     PlaceKind.RANGES: _ranges_look,
 }

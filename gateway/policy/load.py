@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.cel.compile import Program, compile_conjunction, compile_expression, locate
-from gateway.cel.demands import NEVER
 from gateway.cel.env import BOOL, Environment
 from gateway.cel.errors import CelError
+from gateway.cel.facts import NEVER
 from gateway.document import Kind, Node, Problems, parse_document
 from gateway.policy.action import ActionSpec, ActionTable
 from gateway.policy.checks import check_policy

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cel.compile import compile_conjunction
-from gateway.cel.demands import Demands, Fact, Place, PlaceKind, Prefix
+from gateway.cel.facts import Demands, Fact, Part, Place, PlaceKind, Prefix, Suffix
 from gateway.cel.networks import number_of
 from gateway.exchange import Exchange
 from gateway.policy.action import Refuse, Respond
@@ -26,7 +26,7 @@ LOOKED_UP = [
 ]  # fmt: skip
 FIRST = [*(f"{values}[0]" for values in LOOKED_UP), "req.headers['x-a'][1]", "getReqCookie('c').value",
          "req.cookies['c'][0].value", "req.cookies.c[0].name"]  # fmt: skip
-TEXTS = ["''", "'a'", "'A'", "'/v1'", "'/v1/models'", "'GET'", "'10.0.0.1'", "'a' + 'b'", "'b'"]
+TEXTS = ["''", "'a'", "'ab'", "'ba'", "'A'", "'/v1'", "'/v1/models'", "'GET'", "'10.0.0.1'", "'a' + 'b'", "'b'"]
 VARIABLES = ["req.method", "req.url.path", "conn.client_ip", "req.host", "req.url"]
 PATTERNS = ["'^/v1'", "'^/v1/?'", "'^/v12*/m'", "'^/v1x{0}'", "'^/v1|a'", "'/v1'", "'^.v1'",
             "'^G?E'", "r'^10\\.0\\.'", "'^'",
@@ -47,16 +47,27 @@ ATOMS = st.one_of(
     options(
         "{first} == {text}", "{text} == {first}", "{first} != {text}", "{first} in [{text}, 'b']", "{text} in {values}",
         "{first}.startsWith({text})", "{values}.contains({text})", "{values}.matches({text})",
-        "{first}.endsWith({text})",
+        "{first}.endsWith({text})", "{first}.contains({text})", "{first}.includes({text})", "{values}.includes({text})",
+        "{values}.startsWith({text})", "{values}.endsWith({text})", "{first}.matches({pattern})",
+        "{values}.matches({pattern})",
+        "{first}.startsWith({text}) && {first}.endsWith({other})",
+        "{first}.startsWith({text}) && {first} == {other}",
+        "{first}.contains({text}) && {first}.startsWith({other})",
+        "{first}.contains({text}) && {first}.contains({other})",
+        "{first}.endsWith({text}) && {first}.endsWith({other})",
+        "{first}.startsWith({text}) || {first} == {other}", "{values}.contains({text}) && {other} in {values}",
+        "{first} in [{text}, 'b'] && {first}.endsWith({other})",
+        "({first}.contains({text}) || {first} == 'b') && ({first}.startsWith({other}) || {first} == 'ab')",
         "{values}.exists(v, v == {text})", "{values}.all(v, v == {text})", "{values}.join(',') == {text}",
         "{values}.join() == {text}", "has({first})", "{first} == req.method", "{first} == null", "{first} < {text}",
         "{first}.lower() == {text}", "size({values}) == 0", "{first} == getReqHeader('z')[0]", "{values} == {values}",
-        first=FIRST, text=TEXTS, values=LOOKED_UP,
+        first=FIRST, text=TEXTS, other=TEXTS, values=LOOKED_UP, pattern=PATTERNS,
     ),
     options(
         "{variable} == {text}", "{text} == {variable}", "{variable}.startsWith({text})",
         "{variable} in [{text}, {other}]",
-        "{variable} != {text}", "{variable}.contains({text})", "{text}.startsWith({variable})", "{variable} > {text}",
+        "{variable} != {text}", "{variable}.contains({text})",
+        "{variable}.endsWith({text})", "{text}.startsWith({variable})", "{variable} > {text}",
         "inCidrRange({variable}, {network})", "inCidrRanges({variable}, [{network}, '192.168.0.0/16'])",
         "!inCidrRange({variable}, {network})",
         "!inCidrRanges({variable}, [{network}, '10.0.0.0/9'])",
@@ -66,6 +77,8 @@ ATOMS = st.one_of(
         "{variable} == {text} && {variable} == {other}",
         "{variable}.startsWith({text}) && {variable}.startsWith({other})",
         "{variable} in [{text}, 'x'] && {variable}.startsWith({other})",
+        "{variable}.contains({text}) && {variable} in [{other}, '/v1']",
+        "{variable}.endsWith({text}) && {variable}.contains({other})",
         "inCidrRange({variable}, {network}) && inCidrRange({variable}, '10.0.0.0/9')",
         "{variable}.matches({pattern})", "matches({variable}, {pattern})",
         variable=VARIABLES, pattern=PATTERNS, text=TEXTS, other=TEXTS, network=NETWORKS,
@@ -98,7 +111,8 @@ REQUESTS = st.fixed_dictionaries(
         "target": st.sampled_from(["/v1/models", "/v1", "/", "/a?q=a", "/v1/models?q=b&q=a&z=", "/a?q"]),
         "headers": st.lists(
             st.sampled_from(
-                [("x-a", "a"), ("X-A", "b"), ("x-a", ""), ("via", "a"), ("cookie", "c=a; d=b"), ("z", "a")]
+                [("x-a", "a"), ("X-A", "b"), ("x-a", ""), ("x-a", "aba"), ("via", "a"), ("via", "ab"),
+                 ("cookie", "c=a; d=b"), ("z", "a")]
             ),
             max_size=4,
         ),
@@ -123,12 +137,23 @@ def holds(place: Place, fact: Fact, exchange: Exchange) -> bool:
     value: Any = scope_of(exchange, CLOCK.now)
     for name in place.path.split("."):
         value = getattr(value, name)
-    if isinstance(fact, Prefix):
-        return bool(value.startswith(fact.text))
     if place.kind is PlaceKind.KEYS:
         return fact in value
     if place.kind is PlaceKind.FIRST:
-        return bool(value.get(place.key)) and value[place.key][0] == fact
+        return any(holds_of(text, fact) for text in value.get(place.key, [])[:1])
+    if place.kind is PlaceKind.ANY:
+        return any(holds_of(text, fact) for text in value.get(place.key, []))
+    return holds_of(value, fact)
+
+
+def holds_of(value: Any, fact: Fact) -> bool:
+    """Whether it holds for a value."""
+    if isinstance(fact, Prefix):
+        return bool(value.startswith(fact.text))
+    if isinstance(fact, Suffix):
+        return bool(value.endswith(fact.text))
+    if isinstance(fact, Part):
+        return fact.text in value
     if isinstance(fact, tuple):
         number = number_of(str(value))
         return number != number or fact[0] <= number < fact[1]
