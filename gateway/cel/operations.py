@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.cel import ast, operators, values
 from gateway.cel.generator import Fragment, Generator, joined
+from gateway.cel.keyed import KnownTexts
 from gateway.cel.limits import bounded
 from gateway.cel.presence import spelled
 from gateway.cel.types import (
@@ -330,9 +331,19 @@ def _membership(generator: Generator, element: Fragment, node: ast.Binary) -> Fr
         function = values.contains_text
     elif inside.kind is not Kind.LIST:
         total = False
-    code = container.code
-    if generator.loops and inside.kind in (Kind.LIST, Kind.DYN) and not isinstance(node.right, ast.ListLiteral):
+    return _found(generator, element, node, replace(container, total=total), function)
+
+
+def _found(
+    generator: Generator, element: Fragment, node: ast.Binary, container: Fragment, function: Callable[..., bool]
+) -> Fragment:
+    """The call of a function that looks for the element; ``container.total`` tells of both whether they may fail."""
+    emit = generator.emit
+    code, total = container.code, container.total
+    if generator.loops and container.type.kind in (Kind.LIST, Kind.DYN) and not isinstance(node.right, ast.ListLiteral):
         code, total = generator.budget(node, "scanned", code), False
+    if function is values.contains and (looked_up := emit.sole_argument(element.code, operators.first)) is not None:
+        return generator.boolean(emit.call(node, operators.first_in, looked_up, code), total=total)
     return generator.boolean(emit.call(node, function, element.code, code), total=total)
 
 
@@ -340,7 +351,7 @@ def _listed(generator: Generator, element: Fragment, node: ast.Binary, texts: li
     """Membership of a text in a list of texts that is written out."""
     emit = generator.emit
     if element.type.sensitive:
-        code: python.expr = emit.call(node, values.contains_literal, element.code, emit.held(node.right, tuple(texts)))
+        code: python.expr = emit.call(node, KnownTexts(texts).holds, element.code)
     else:
         code = emit.compare(node, element.code, "in", emit.held(node.right, frozenset(texts)))
     return generator.boolean(code, total=element.total)

@@ -11,6 +11,7 @@ from hmac import compare_digest
 from typing import Any, NoReturn
 
 from gateway.cel.errors import Failure
+from gateway.cel.keyed import KnownTexts
 from gateway.cel.times import checked_duration, checked_timestamp
 from gateway.cel.values import (
     FALSE_KEY,
@@ -22,6 +23,7 @@ from gateway.cel.values import (
     Uint,
     checked_int,
     checked_uint,
+    contains,
     divide_doubles,
     map_key,
     no_overload,
@@ -172,6 +174,13 @@ def same_first(values: Sequence[Any] | None, text: str) -> bool:
 def differ_first(values: Sequence[Any] | None, text: str) -> bool:
     """``values[0] != text`` of a lookup list."""
     return not same_first(values, text)
+
+
+def first_in(values: Sequence[Any] | None, container: object) -> bool:
+    """``values[0] in container`` of a lookup list: a credential and the known ones."""
+    if values and container.__class__ is KnownTexts:
+        return container.holds(values[0])
+    return contains(first(values), container)
 
 
 def first_starts_with(values: Sequence[str] | None, prefix: str) -> bool:

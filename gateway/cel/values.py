@@ -16,6 +16,7 @@ from operator import ge, gt, le, lt
 from typing import Any
 
 from gateway.cel.errors import Failure, NoOverload
+from gateway.cel.keyed import KnownTexts
 from gateway.cel.work import Work
 from gateway.headers import HeaderMap, ValueList
 
@@ -221,6 +222,8 @@ def sort_key_class(value: object) -> object:
 
 def contains(element: object, container: object) -> bool:
     """``in``: element of a list, key of a map; false in an absent container (TP-82)."""
+    if container.__class__ is KnownTexts and isinstance(element, str):
+        return container.holds(element)
     if isinstance(container, list | tuple):
         if isinstance(element, str):
             return contains_text(element, container)
@@ -238,19 +241,6 @@ def contains_text(element: str, container: Iterable[object]) -> bool:
         return sum(map(compare_digest, container, repeat(element))) > 0  # type: ignore[arg-type]
     except TypeError:
         return sum(same_text(element, other) for other in container) > 0
-
-
-def contains_literal(element: str | None, texts: tuple[str, ...]) -> bool:
-    """A string, or null, in a list of strings that are written out."""
-    if element is None:
-        return False
-    found = 0
-    try:
-        for text in texts:
-            found += compare_digest(text, element)
-    except TypeError:
-        return contains_text(element, texts)
-    return found > 0
 
 
 def has_key(container: Mapping[Any, Any], key: object) -> bool:

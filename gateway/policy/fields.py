@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.cel.compile import Program, compile_expression, locate
 from gateway.cel.env import CelType, Environment
 from gateway.cel.errors import CelError, CelTypeError
+from gateway.cel.keyed import KnownTexts
 from gateway.cel.template import Template, compile_template
 from gateway.document import Kind, Node, Problems
 from gateway.errors import EVALUATION_LIMIT, FIELD_FAILED, INTERPOLATION_FAILED, ErrorSpec, GatewayError
@@ -301,7 +302,8 @@ def _reads(parts: list[Structure]) -> frozenset[str]:
 def _list_structure(parts: list[Structure]) -> Structure:
     literal = [part.literal for part in parts]
     if all(part.constant for part in parts):
-        return Structure(literal, None, frozenset())
+        texts = all(isinstance(item, str) for item in literal)
+        return Structure(KnownTexts(literal) if texts else literal, None, frozenset())
     values = tuple(part.value for part in parts)
     return Structure(None, lambda exchange: [value(exchange) for value in values], _reads(parts))
 
