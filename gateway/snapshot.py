@@ -55,6 +55,12 @@ class Endpoint:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     #: counts its requests; the same one after a reload
     tally: EndpointTally = field(default_factory=EndpointTally, compare=False)
+    #: its requests wait for nothing but a model's answer
+    is_eager: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        eager = self.request_phase.is_eager and self.response_phase is None and self.upstream is None
+        object.__setattr__(self, "is_eager", eager)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def compile_ai_gateway(config: AiGatewayConfig, deps: CompileDeps) -> CompiledAc
     def run(exchange: Exchange) -> Awaitable[Outcome]:
         return failover.run(gateway, exchange)
 
-    return CompiledAction("ai-gateway", run, is_async=True)
+    return CompiledAction("ai-gateway", run, is_async=True, is_eager=True)
 
 
 def _terminates(config: AiGatewayConfig) -> Terminates:

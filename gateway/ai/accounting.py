@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Final
 
 from gateway import errors
 from gateway.ai.expectation import Expectations
-from gateway.ai.usage_notes import AttemptNote, cost_of, notes_of, spent
+from gateway.ai.usage_notes import cost_of, note_of, notes_of, spent
 from gateway.auth.budgets import ACCOUNT, Exhausted
+from gateway.eager import in_task
 from gateway.errors import GatewayError, failure
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Accounting:
         self._waiting.setdefault(found.budget.id, deque()).append(Waiter(call, turn))
         self.waiting += 1
         outcome: Reservation | Exhausted = found
+        await in_task()
         try:
             async with asyncio.timeout(min(WAIT_S, call.left_s(self._clock.monotonic()))):
                 await turn
@@ -188,7 +190,7 @@ class Accounting:
             for note in notes_of(exchange, self._clock.monotonic(), now_ms):
                 usage.put(note)
         elif attempt.sent:  # nearly always
-            usage.put(AttemptNote(exchange, attempt, 1, now_ms, True))
+            usage.put(note_of(exchange, attempt, 1, now_ms, True))
 
     def _book(self, ledger: Ledger, call: AiCall, reservation: Reservation) -> None:
         """Only the attempt that gave an answer costs anything (AG-240)."""

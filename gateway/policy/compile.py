@@ -35,13 +35,15 @@ class CompiledPhase:
     ``index`` finds the rules that may match, where there are enough of them for that to pay.
     """
 
-    __slots__ = ("index", "make_scope", "now", "phase", "rules")
+    __slots__ = ("index", "is_eager", "make_scope", "now", "phase", "rules")
 
     def __init__(self, phase: Phase, rules: tuple[CompiledRule, ...], now: Callable[[], float]) -> None:
         self.phase = phase
         self.rules = rules
         self.now = now
         self.index = build_index(rules)
+        #: no action waits but those that can do so outside of a task
+        self.is_eager = all(action.is_eager or not action.is_async for rule in rules for action in rule.actions)
         self.make_scope = scope_maker(name for rule in rules if rule.program is not None for name in rule.program.reads)
 
     def __repr__(self) -> str:

@@ -20,21 +20,18 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway import errors
-from gateway.errors import GatewayError, failure
+from gateway.eager import Eager
+from gateway.errors import failure
 from gateway.exchange import Connection, Exchange, RequestHead
-from gateway.proxy.heads import HeadTable, scan, states_size
+from gateway.proxy.heads import scan, states_size
 from gateway.proxy.payload import (
     BODY_STALL_S,
     HEAD_LIMIT_BYTES,
-    HEADERS_LIMIT,
-    REQUEST_LINE_LIMIT_BYTES,
     discard,
     read_payload,
     refusal,
@@ -42,10 +39,11 @@ from gateway.proxy.payload import (
 )
 
 if TYPE_CHECKING:
+    from aiohttp import web
     from aiohttp.http_parser import RawRequestMessage
     from aiohttp.streams import StreamReader
 
-    from gateway.upstream.deadlines import Deadlines
+    from gateway.proxy.request_server import RequestServer
     from gateway.upstream.relay import Relay
 
 HEAD_READ_S = 10.0
@@ -54,34 +52,12 @@ DIRECT_BODY_BYTES = 262_144
 EARLY_BYTES = 65_536
 
 
-class RequestServer(Protocol):
-    """The gateway's side of a connection: ``handler.Handler``."""
-
-    #: heads that were accepted before, and the deadlines of clients that send slowly
-    heads: HeadTable
-    deadlines: Deadlines
-
-    def serve(self, downstream: Downstream, head: RawRequestMessage | RequestHead) -> Awaitable[bool]:
-        """Answers one request on ``downstream``; True if the connection may serve another."""
-        ...
-
-    def refuse(self, downstream: Downstream, error: GatewayError) -> None:
-        """Answers a request whose head could not be read."""
-        ...
-
-    def connected(self, downstream: Downstream) -> bool:
-        """False to close a new connection at once."""
-        ...
-
-    def disconnected(self, downstream: Downstream) -> None: ...
-
-
 class Downstream(RequestHandler):
     """One client connection."""
 
     __slots__ = (
-        "_ahead", "_body", "_early", "_head_timer", "_known", "_missing", "_payload", "_pieces", "_server", "conn",
-        "draining", "exchange", "large_head", "learning", "length", "relay", "serving",
+        "_ahead", "_body", "_eager", "_early", "_head_timer", "_idle", "_known", "_missing", "_payload", "_pieces",
+        "_server", "conn", "draining", "exchange", "large_head", "learning", "length", "relay", "serving",
     )  # fmt: skip
 
     def __init__(self, server: RequestServer, manager: web.Server, **options: Any) -> None:
@@ -98,6 +74,9 @@ class Downstream(RequestHandler):
         self._body: bytes | None = None
         self._pieces: list[bytes] = []
         self._missing = 0
+        #: the request under way if it was begun outside of ``start``, and what ``start`` waits for meanwhile
+        self._eager: Eager | None = None
+        self._idle: asyncio.Future[None] | None = None
         #: key of the head that is being parsed, if it may be remembered
         self.learning = b""
         #: body size of a request with a known head; None: the head's own
@@ -171,7 +150,7 @@ class Downstream(RequestHandler):
         self._body = data[end : end + length]
         if missing:
             self._early = data[end + length :]
-        self._wake()
+        self._go(head)
         return True
 
     def _collect_piece(self, data: bytes) -> None:
@@ -189,12 +168,46 @@ class Downstream(RequestHandler):
         self._body = b"".join(pieces)
         pieces.clear()
         self._early = data[missing:]
-        self._wake()
+        assert self._known is not None
+        self._go(self._known)
+
+    def _go(self, head: RequestHead) -> None:
+        """A request with a known head is complete: serves it at once where ``start`` is waiting for it."""
+        waiter = self._waiter
+        if waiter is None or waiter.done() or not self._server.is_eager(head):
+            self._wake()
+            return
+        self._idle, self._waiter = waiter, None
+        self.serving = self._request_in_progress = True
+        eager = self._eager = Eager(self._loop, self._server.serve(self, head), self._went)
+        eager.begin()
+
+    def _went(self, keep: bool) -> None:
+        """The request that ``_go`` began is over."""
+        self._eager = None
+        self._waiter, self._idle = self._idle, None
+        self._served()
+        if self.transport is None or self._force_close:
+            return
+        if not keep or self._close or self._upgraded:
+            self._force_close = True
+            self.transport.close()
+            return
+        self._await_next()
+        if self._messages:
+            self._wake()
+        elif self._early:
+            self._loop.call_soon(self._take_early)
 
     def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def _take_early(self) -> None:
+        data, self._early = self._early, b""
+        if data and self.transport is not None:
+            self.data_received(data)
 
     def overdue(self) -> None:
         """A body stalled (``deadlines.Waiter``)."""
@@ -242,11 +255,16 @@ class Downstream(RequestHandler):
         if self._missing:
             self._server.deadlines.forget(self)
         self._server.disconnected(self)
+        eager, idle = self._eager, self._idle
         super().connection_lost(exc)
         if relay is not None:
             relay.client_gone()
+        elif eager is not None:
+            eager.cancel()
         elif task is not None:  # serving, or reading away what is left of a body
             task.cancel()
+        if idle is not None:
+            idle.cancel()
 
     # ---- requests -------------------------------------------------------------------------------------------------
 
@@ -255,14 +273,7 @@ class Downstream(RequestHandler):
         try:
             while not self._force_close:
                 if self._body is None and not self._messages:
-                    waiter = self._waiter = self._loop.create_future()
-                    if self._early:
-                        data, self._early = self._early, b""
-                        self.data_received(data)
-                    try:
-                        await waiter
-                    finally:
-                        self._waiter = None
+                    await self._next_request()
                 head = self._next_head()
                 if head is None:
                     break
@@ -285,6 +296,15 @@ class Downstream(RequestHandler):
             self._task_handler = None
         if self.transport is not None and not self._force_close:
             self.transport.close()
+
+    async def _next_request(self) -> None:
+        waiter = self._waiter = self._loop.create_future()
+        if self._early:
+            self._loop.call_soon(self._take_early)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
 
     def _next_head(self) -> RawRequestMessage | RequestHead | None:
         """The head of the next request; None after refusing one that could not be parsed."""
@@ -360,28 +380,7 @@ class Downstream(RequestHandler):
         """Ends the request under way: the stream gets its error event, anything else a 503."""
         if self.relay is not None:
             self.relay.stop()
+        elif self._eager is not None:
+            self._eager.cancel()
         elif self._task_handler is not None and self.serving:
             self._task_handler.cancel()
-
-
-class DownstreamServer(web.Server):
-    """Makes a ``Downstream`` per connection."""
-
-    def __init__(self, server: RequestServer, *, keepalive_s: float = 75.0) -> None:
-        super().__init__(
-            _never,
-            access_log=None,
-            keepalive_timeout=keepalive_s,
-            auto_decompress=False,
-            max_line_size=REQUEST_LINE_LIMIT_BYTES,
-            max_field_size=HEAD_LIMIT_BYTES,
-            max_headers=HEADERS_LIMIT,
-        )
-        self._server = server
-
-    def __call__(self) -> Downstream:
-        return Downstream(self._server, self, loop=self._loop, **self._kwargs)
-
-
-async def _never(request: web.BaseRequest) -> web.StreamResponse:
-    raise AssertionError("requests are served by Downstream.start")

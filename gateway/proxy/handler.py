@@ -114,6 +114,11 @@ class Handler:
         body = respond.error_body(error, "", request_id)
         downstream.write(respond.complete_response(error.status, self._date() + headers, body, keep_alive=False))
 
+    def is_eager(self, head: RequestHead) -> bool:
+        """Where nothing but a model's answer is waited for."""
+        endpoint = head.endpoint
+        return endpoint is not None and endpoint.is_eager and head.snapshot is self._parts.snapshot.current
+
     async def serve(self, downstream: Downstream, head: RawRequestMessage | RequestHead) -> bool:
         """One request, start to end. True: the connection may be used again."""
         exchange: Exchange | None = None

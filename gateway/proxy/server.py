@@ -17,7 +17,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.proxy.downstream import Downstream, DownstreamServer
+from gateway.proxy.downstream import Downstream
+from gateway.proxy.request_server import DownstreamServer
 from gateway.settings.address import Listen
 
 if TYPE_CHECKING:

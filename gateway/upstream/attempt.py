@@ -13,9 +13,11 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.eager import Turn
 from gateway.upstream import decoding, sse
 from gateway.upstream.deadlines import EXACT_BELOW_S, Deadlines
 from gateway.upstream.framing import Framing, Source
@@ -58,7 +60,7 @@ class Expectations:
     limits_first_event: bool = False
 
 
-class Held:
+class Held(Turn):
     """The receiver of one answer before commit (``connection.Response``)."""
 
     __slots__ = (
@@ -69,6 +71,7 @@ class Held:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, expect: Expectations, deadlines: Deadlines | None = None
     ) -> None:
+        self.resume = None
         self._loop = loop
         self._expect = expect
         #: for long limits; None: a timer for each
@@ -104,7 +107,7 @@ class Held:
                 self.abandon()
                 raise
 
-    def outcome(self, attempt_s: float, total_s: float) -> asyncio.Future[None] | None:
+    def outcome(self, attempt_s: float, total_s: float) -> Awaitable[None] | None:
         """The same without a coroutine: what to await, None if it is there; who is cancelled then abandons it."""
         if self.ready or self.failure is not None:
             return None
@@ -115,6 +118,8 @@ class Held:
             self._deadlines.watch(self, now + limit_s)
         else:
             self._timer = self._loop.call_later(max(0.0, limit_s), self._expire)
+        if asyncio.current_task(self._loop) is None:
+            return self
         waiter = self._waiter = self._loop.create_future()
         return waiter
 
@@ -304,6 +309,15 @@ class Held:
             self._disarm()
             if not waiter.done():
                 waiter.set_result(None)
+            return
+        resume = self.resume
+        if resume is not None:
+            self.resume = None
+            self._disarm()
+            if self.ended and asyncio.current_task(self._loop) is None:  # the connection is done with this answer
+                resume()
+            else:
+                self._loop.call_soon(resume)
 
     def overdue(self) -> None:
         """``deadlines.Waiter``."""

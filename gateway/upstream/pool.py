@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.eager import in_task
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.framing import ParseHead
 
@@ -80,6 +81,7 @@ class Pool:
     async def dial(self, origin: Origin, limit_s: float) -> UpstreamConnection:
         """A new connection; raises ConnectFailed after ``connect_timeout_s``, TimeoutError after a shorter limit."""
         connect_s = self.options.connect_timeout_s
+        await in_task()
         try:
             async with asyncio.timeout(min(connect_s, limit_s)):
                 return await self._dial(origin)

@@ -1,0 +1,68 @@
+"""What makes client connections, and what they need of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp import web
+
+from gateway.proxy.downstream import Downstream
+from gateway.proxy.payload import HEAD_LIMIT_BYTES, HEADERS_LIMIT, REQUEST_LINE_LIMIT_BYTES
+
+if TYPE_CHECKING:
+    from aiohttp.http_parser import RawRequestMessage
+
+    from gateway.errors import GatewayError
+    from gateway.exchange import RequestHead
+    from gateway.proxy.heads import HeadTable
+    from gateway.upstream.deadlines import Deadlines
+
+
+class RequestServer(Protocol):
+    """The gateway's side of a connection: ``handler.Handler``."""
+
+    #: heads that were accepted before, and the deadlines of clients that send slowly
+    heads: HeadTable
+    deadlines: Deadlines
+
+    def serve(self, downstream: Downstream, head: RawRequestMessage | RequestHead) -> Coroutine[Any, Any, bool]:
+        """Answers one request on ``downstream``; True if the connection may serve another."""
+        ...
+
+    def is_eager(self, head: RequestHead) -> bool:
+        """Whether a request with this head may begin outside of a task."""
+        ...
+
+    def refuse(self, downstream: Downstream, error: GatewayError) -> None:
+        """Answers a request whose head could not be read."""
+        ...
+
+    def connected(self, downstream: Downstream) -> bool:
+        """False to close a new connection at once."""
+        ...
+
+    def disconnected(self, downstream: Downstream) -> None: ...
+
+
+class DownstreamServer(web.Server):
+    """Makes a ``Downstream`` per connection."""
+
+    def __init__(self, server: RequestServer, *, keepalive_s: float = 75.0) -> None:
+        super().__init__(
+            _never,
+            access_log=None,
+            keepalive_timeout=keepalive_s,
+            auto_decompress=False,
+            max_line_size=REQUEST_LINE_LIMIT_BYTES,
+            max_field_size=HEAD_LIMIT_BYTES,
+            max_headers=HEADERS_LIMIT,
+        )
+        self._server = server
+
+    def __call__(self) -> Downstream:
+        return Downstream(self._server, self, loop=self._loop, **self._kwargs)
+
+
+async def _never(request: web.BaseRequest) -> web.StreamResponse:
+    raise AssertionError("requests are served by Downstream.start")
