@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -54,6 +54,10 @@ _UNITS = {
     **dict.fromkeys(("d", "day"), 86_400.0),
 }
 
+#: longer texts are not kept with a head, unless they are its own
+_SHORT = 4_096
+#: no value is this one
+_NOTHING_MET: tuple[object, bytes] = object(), b""
 #: values that the fast encoder writes as TP-266 says
 _PLAIN = frozenset((str, ValueList, int, bool, type(None)))
 
@@ -156,12 +160,12 @@ def compile_rate_limit(config: Config, deps: CompileDeps) -> CompiledAction:
     """TP-265 to TP-282. The limiter is that of the same identity, whatever else was edited (TP-269)."""
     admit = _limiter(config, deps).admit
     monotonic = deps.clock.monotonic
-    values = tuple(entry.value for entry in config.bucket_key)
+    key_of = _key_of_one(*config.bucket_key) if len(config.bucket_key) == 1 else _key_of_several(config.bucket_key)
     refusal = _refusal(config)
     enforce = config.enforce
 
     def run(exchange: Exchange) -> Refuse | None:
-        key = bucket_key(bucket_text([value(exchange) for value in values]))
+        key = key_of(exchange)
         wait_s = admit(key, monotonic())
         if not wait_s:
             exchange.results["rate_limit"] = Result(key, None)
@@ -171,6 +175,35 @@ def compile_rate_limit(config: Config, deps: CompileDeps) -> CompiledAction:
         return Refuse(error) if enforce else None
 
     return CompiledAction("rate-limit", run)
+
+
+def _key_of_several(entries: Sequence[Expression]) -> Callable[[Exchange], bytes]:
+    values = tuple(entry.value for entry in entries)
+    return lambda exchange: bucket_key(bucket_text([value(exchange) for value in values]))
+
+
+def _key_of_one(entry: Expression) -> Callable[[Exchange], bytes]:
+    """The same for one expression. A request that still has its head shares it with others, and so the values in it,
+    which nobody changes: the key of the very value that was met with this head before is known."""
+    evaluate = entry.program.evaluate
+
+    def key_of(exchange: Exchange) -> bytes:
+        try:
+            value = evaluate(exchange.scope)
+        except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
+            raise entry.failure(error) from None
+        head = exchange.head
+        if head is None:
+            return bucket_key(bucket_text([value]))
+        noted: tuple[object, bytes] = head.notes.get(evaluate, _NOTHING_MET)
+        met, key = noted
+        if met is not value:
+            key = bucket_key(bucket_text([value]))
+            if value.__class__ is ValueList or (value.__class__ is str and len(value) <= _SHORT):
+                head.notes[evaluate] = value, key
+        return key
+
+    return key_of
 
 
 def _limiter(config: Config, deps: CompileDeps) -> Limiter:

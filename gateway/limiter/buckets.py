@@ -133,10 +133,11 @@ class _Overflow:
 class Limiter:
     """The buckets of one ``rate-limit`` action. Made by ``LimiterTable``."""
 
-    __slots__ = ("_census", "_cursor", "_overflow", "_shards", "_window")
+    __slots__ = ("_census", "_cursor", "_decide", "_overflow", "_shards", "_window")
 
     def __init__(self, window: Window, census: _Census) -> None:
         self._window = window
+        self._decide = window.admit
         self._census = census
         #: 256 references to one shard until it is worth splitting
         self._shards: list[_Shard] = [OrderedDict()] * _SHARDS
@@ -151,6 +152,12 @@ class Limiter:
         now = int(now_s * 1e9 + 0.5)
         shard = self._shards[key[0]]
         log = shard.get(key)
+        if log.__class__ is array and not self._overflow.guarded:  # as below, without the detours
+            wait = self._decide(log, now)
+            if wait:
+                return -(-wait // NS_PER_S)
+            shard.move_to_end(key)
+            return 0
         if log is None:
             return -(-self._admit_new(key, now) // NS_PER_S)
         wait = self._overflow.decide_guarded(key, now) if self._overflow.guarded else 0

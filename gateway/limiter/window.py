@@ -122,22 +122,28 @@ class CountedWindow:
 
     def admit(self, log: array[int], now: int) -> int:
         edge = now - self.width
-        while len(log) > 2 and log[2] <= edge:
-            log[1] -= log[3]
-            del log[2:4]
-        if log[1] >= self.capacity:
+        if log[2] <= edge:
+            self._drop_old(log, edge)
+        total = log[1]
+        if total >= self.capacity:
             return log[2] - edge
+        log[1] = total + 1
         if now - log[0] < self.sub_width:
             log[-2] = now
             log[-1] += 1
         else:
             log[0] = now
             log.extend((now, 1))
-        log[1] += 1
         return 0
 
     def newest(self, log: array[int]) -> int:
         return log[-2]
+
+    def _drop_old(self, log: array[int], edge: int) -> None:
+        """Drops what has left the interval. If that is all of it, the admission under way follows."""
+        while len(log) > 2 and log[2] <= edge:
+            log[1] -= log[3]
+            del log[2:4]
 
 
 def window_for(width: int, capacity: int) -> Window:

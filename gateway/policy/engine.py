@@ -20,7 +20,6 @@ from gateway.errors import ACTION_FAILED, EXPRESSION_FAILED, GatewayError
 from gateway.policy.action import CloseConnection, CompiledAction, Outcome, Refuse
 from gateway.policy.fields import evaluation_failure
 from gateway.policy.model import Phase
-from gateway.policy.variables import scope_of
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -32,7 +31,9 @@ def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[O
     rules = phase.rules
     if not rules:
         return None
-    scope = scope_of(exchange, phase.now, phase.make_scope)
+    scope = exchange.scope
+    if scope is None:  # as scope_of does
+        scope = exchange.scope = phase.make_scope(exchange, phase.now)
     exchange.vars = scope.vars = {}
     index = phase.index
     if index is not None:

@@ -199,7 +199,11 @@ class Expression:
         try:
             return self.program.evaluate(exchange.scope)
         except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
-            raise evaluation_failure(FIELD_FAILED, self.place, self.program, error) from None
+            raise self.failure(error) from None
+
+    def failure(self, error: Exception) -> GatewayError:
+        """What ``value`` raises, for whoever calls the program itself."""
+        return evaluation_failure(FIELD_FAILED, self.place, self.program, error)
 
     def __repr__(self) -> str:
         return f"<Expression {self.place}>"

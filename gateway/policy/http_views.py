@@ -185,15 +185,16 @@ class RequestView:
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.method = exchange.method
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Forgets what was derived from headers, path, query or host (TP-141)."""
-        self.headers = self.exchange.headers
+        self.headers = exchange.headers
         self._url: Url | None = None
         self._cookies: dict[str, list[Cookie]] | None = None
         self._content_type: ContentType | None = None
         self._user_agent: UserAgent | None = None
+
+    def refresh(self) -> None:
+        """Forgets what was derived from headers, path, query or host (TP-141)."""
+        self.headers = self.exchange.headers
+        self._url = self._cookies = self._content_type = self._user_agent = None
 
     @property
     def id(self) -> str:
@@ -262,6 +263,13 @@ class WarmRequestView(RequestView):
 
     __slots__ = ("url",)
     url: Url
+
+    def __init__(self, exchange: Exchange) -> None:  # once per request: straight, without a call of the other
+        self.exchange = exchange
+        self.method = exchange.method
+        self.headers = exchange.headers
+        self._url = self._cookies = self._content_type = self._user_agent = None
+        self.url = _url_of(exchange)
 
     def refresh(self) -> None:
         super().refresh()

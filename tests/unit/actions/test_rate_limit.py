@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 
 import pytest
 
 from gateway.actions.rate_limit import Rate, bucket_text, parse_rate
 from gateway.cel.values import Duration, Timestamp
 from gateway.errors import GatewayError
-from gateway.headers import ValueList
+from gateway.exchange import RequestHead
+from gateway.headers import HeaderMap, ValueList
 from gateway.limiter.buckets import LimiterIdentity, LimiterTable
 from gateway.policy.action import Refuse
 from gateway.policy.options import PolicyOptions
@@ -168,6 +170,62 @@ def test_first_value_and_missing_value_as_keys_tp267_cl46() -> None:
         policy = policies.compile(limit(bucket_key=f'["{key}"]', capacity="1"))
         answers = [policies.run(policy, policies.exchange(headers=h)) for h in ({}, {}, {"x-api-key": "a"})]
         assert [outcome is None for outcome in answers] == [True, False, True]
+
+
+#: what a policy may do before it counts
+BEFORE = [
+    "",
+    "add-headers\n    config: {headers: {authorization: later}}",
+    "remove-headers\n    config: {headers: [authorization]}",
+    "set-vars\n    config: {vars: [{tokens: [a, b]}]}",
+]
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize(
+    "key",
+    [
+        "req.headers['authorization']", "req.headers['authorization'][0]", "req.headers['content-length']",
+        "req.headers['x'][0]", "conn.client_ip", "req.url.query_params['q']", "req.url.path + conn.client_ip", "1",
+        "req.id", "vars", "req.headers.map(name, req.headers[name])",
+    ],
+)  # fmt: skip
+def test_requests_that_share_a_head_have_the_buckets_of_their_own_tp266(key: str, before: str) -> None:
+    policies = Policies()
+    text = limit(bucket_key=f'["{key}"]', capacity="1000")
+    if before:
+        first, _, rest = text.partition("\n")
+        text = f"{first}\n  - type: {before}\n{rest}"
+    policy = policies.compile(text)
+
+    def buckets(heads: Mapping[str, RequestHead]) -> list[str]:
+        found = []
+        for request in range(12):
+            path = ("/a?q=1&q=2", "/b")[request % 2]
+            lines = [("authorization", f"Bearer {path}"), ("authorization", "b"), ("content-length", "5")]
+            target, _, query = path.partition("?")
+            exchange = policies.exchange(path=target, query=query, lines=lines, client_ip=f"192.0.2.{request % 3}")
+            exchange.id = f"req_{request % 4}"
+            if head := heads.get(path):
+                exchange.head = head
+                exchange.headers = HeaderMap(head.headers)
+            if request % 5 == 0:
+                exchange.headers.set("content-length", str(request))
+            policies.run(policy, exchange)
+            found.append(result(exchange, "rate_limit").bucket_key)
+        return found
+
+    assert buckets({path: head_of(path) for path in ("/a?q=1&q=2", "/b")}) == buckets({})
+
+
+def head_of(path: str) -> RequestHead:
+    """The head that the requests to a path share."""
+    lines = [("authorization", f"Bearer {path}"), ("authorization", "b"), ("content-length", "5")]
+    target, _, query = path.partition("?")
+    return RequestHead(
+        "GET", path, HeaderMap.of(lines), host="gateway.example", path=target, query=query, http_11=True,
+        keep_alive=True, length=5, plain=True,
+    )  # fmt: skip
 
 
 def test_all_keys_together_are_the_bucket_tp265() -> None:
