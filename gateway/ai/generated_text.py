@@ -6,6 +6,7 @@ counted, since a token may reach over several of them; so texts are collected un
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -19,6 +20,11 @@ _CHAT_TEXTS: Final = ("content", "refusal", "reasoning_content", "reasoning")
 #: texts are joined when they are in more pieces, or as long as the last one is short
 _PIECES: Final = 512
 _SHORT: Final = 1_024
+#: escapes that are well-formed (the group), those that are not, and control characters
+_ESCAPES: Final = re.compile(
+    r"""(\\(?:["\\/bfnrt]|u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|u(?![dD][89a-fA-F])[\da-fA-F]{4}))"""
+    r"""|\\(?:u[\da-fA-F]{4})?|[\x00-\x1f]"""
+)
 _MESSAGE_TEXTS: Final = ("text", "thinking", "partial_json")
 
 
@@ -64,9 +70,16 @@ def read_events(generated: Generated, surface: Surface, blocks: Iterable[bytes])
         return
     for block in blocks:
         for data in _data_of(unframed(block)):
-            document = _object(data)
+            document = _object(data) or _object(_mended(data))
             if document is not None:
                 reader(generated, document)
+
+
+def _mended(data: bytes) -> bytes:
+    """The same without what no JSON text may hold: one bad character is no reason to count nothing."""
+    if not data.startswith(b"{"):
+        return b""
+    return _ESCAPES.sub(lambda found: found[1] or "?", data.decode("utf-8", "replace")).encode()
 
 
 def _data_of(events: bytes) -> Iterable[bytes]:

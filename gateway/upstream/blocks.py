@@ -14,6 +14,11 @@ _FRAMING_BETWEEN = re.compile(rb"\r\n[0-9A-Fa-f]{1,15}(?:;[^\r\n]*)?\r\n")
 _FRAMING_BEFORE = re.compile(rb"\A[0-9A-Fa-f]{1,15}(?:;[^\r\n]*)?\r\n")
 
 
+def frame(payload: bytes) -> bytes:
+    """Payload as one chunk frame."""
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
 def payload_of(frames: bytes) -> bytes:
     """The payload of whole, valid chunk frames."""
     pieces = []

@@ -41,7 +41,7 @@ class _Collector:
             self.on_broken("gone")
             return
         connection.response = self
-        connection.want_frames(False)
+        connection.want_frames(None)
         connection.resume()
         self._check_size()
 

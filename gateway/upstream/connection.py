@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from gateway.upstream.framing import (
     HEAD_LIMIT_BYTES,
+    SIZES,
     BadResponse,
     Framing,
     ParseHead,
@@ -40,8 +41,8 @@ class UpstreamConnection(asyncio.Protocol):
     """A connection to one origin; made by the pool, given back to it by itself."""
 
     __slots__ = (
-        "_body_left", "_buffer", "_feed", "_frames_wanted", "_framing", "_keep_alive", "_parse_head",
-        "_reading_paused", "_release", "_sizes", "idle_since_s", "origin", "received", "response", "reused",
+        "_body_left", "_buffer", "_feed", "_first", "_framing", "_keep_alive", "_parse_head",
+        "_reading_paused", "_release", "idle_since_s", "origin", "received", "response", "reused",
         "transport",
     )  # fmt: skip
 
@@ -58,8 +59,8 @@ class UpstreamConnection(asyncio.Protocol):
         #: bytes of the current response were seen
         self.received = False
         self.idle_since_s = 0.0
-        self._frames_wanted = False
-        self._sizes: dict[bytes, int] = {}
+        #: who sees blocks first that begin with a frame, if whole frames are wanted
+        self._first: Callable[[bytes], None] | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -76,7 +77,7 @@ class UpstreamConnection(asyncio.Protocol):
         assert self.transport is not None
         self._reset()
         self.received = False
-        self._frames_wanted = False
+        self._first = None
         self._reading_paused = False
         self.response = response
         self.transport.write(request)
@@ -86,11 +87,15 @@ class UpstreamConnection(asyncio.Protocol):
         assert self.transport is not None
         self.transport.write(data)
 
-    def want_frames(self, wanted: bool) -> None:
-        """Whole chunk frames (``on_frames``) where the body has them, or payload only."""
-        self._frames_wanted = wanted
+    def want_frames(self, first: Callable[[bytes], None] | None) -> None:
+        """Whole chunk frames where the body has them, or payload only (None).
+
+        ``first`` gets every block that begins with a frame, and gives to ``feed_frames`` what it does not pass on.
+        """
+        self._first = first
         if self._framing is Framing.CHUNKED:
-            self._feed = self._feed_frames if wanted else self._feed_chunked
+            self._feed = self._feed_chunked
+            self._after_frames(False)
 
     def pause(self) -> None:
         """Stops reading until ``resume``: the receiver has enough."""
@@ -104,9 +109,16 @@ class UpstreamConnection(asyncio.Protocol):
             self._reading_paused = False
             self.transport.resume_reading()
 
+    def _let_go(self) -> Response | None:
+        """Keeps nothing of the receiver, which it gives."""
+        response, self.response = self.response, None
+        self._first = None
+        self._feed = self._feed_head
+        return response
+
     def abandon(self) -> None:
         """Ends the connection at once, TLS included: the provider must stop generating (performance.md, traps)."""
-        self.response = None
+        self._let_go()
         if self.transport is not None:
             self.transport.abort()
 
@@ -130,7 +142,7 @@ class UpstreamConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        response, self.response = self.response, None
+        response = self._let_go()
         self._release(self, False)
         if response is None:
             return
@@ -256,8 +268,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _after_frames(self, finished: bool) -> None:
         if finished:
             self._finish()
-        elif self._frames_wanted:
-            self._feed = self._feed_frames
+        elif self._first is not None:
+            self._feed = self.feed_frames if self._body_left or self._buffer else self._first
 
     def _size_at(self, data: bytes, position: int) -> tuple[int, int]:
         """Size of the frame that begins at ``position`` and where its payload begins; (0, -1): not complete yet."""
@@ -268,9 +280,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._buffer = data[position:]
             return 0, -1
         line = data[position:line_end]
-        size = self._sizes.get(line)
+        size = SIZES.get(line)
         if size is None:
-            size = frame_size(line, self._sizes)
+            size = frame_size(line, SIZES)
         return size, line_end + 2
 
     def _trailer_ends(self, data: bytes, position: int, after: int) -> bool:
@@ -286,7 +298,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._keep_alive = False
         return True
 
-    def _feed_frames(self, data: bytes) -> None:
+    def feed_frames(self, data: bytes) -> None:
         """Relays whole frames untouched where the block allows it; anything else goes the payload way.
 
         The common block is exactly one frame with whole events: one find, one look-up, two comparisons.
@@ -296,23 +308,22 @@ class UpstreamConnection(asyncio.Protocol):
             return
         response = self.response
         assert response is not None
-        line_end = data.find(b"\r\n", 0, 20)
-        if self._sizes.get(data[:line_end], 0) + line_end + 4 == len(data) and data.endswith(b"\n\n\r\n"):
+        line_end = data.find(b"\r\n")
+        if SIZES.get(data[:line_end], 0) + line_end + 4 == len(data) and data[-4:] == b"\n\n\r\n":
             response.on_event(data)
         else:
             self._walk_frames(data, response)
 
     def _walk_frames(self, data: bytes, response: Response) -> None:
-        sizes = self._sizes
         position, end = 0, len(data)
         while True:
             line_end = data.find(b"\r\n", position, position + 20)
             if line_end < 0:
                 break
             line = data[position:line_end]
-            size = sizes.get(line)
+            size = SIZES.get(line)
             if size is None:
-                size = frame_size(line, sizes)
+                size = frame_size(line, SIZES)
             following = line_end + size + 4
             if following > end or not size:
                 break
@@ -332,7 +343,7 @@ class UpstreamConnection(asyncio.Protocol):
     # ---- endings --------------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        response, self.response = self.response, None
+        response = self._let_go()
         transport = self.transport
         assert response is not None
         assert transport is not None
@@ -345,7 +356,7 @@ class UpstreamConnection(asyncio.Protocol):
         response.on_end()
 
     def _break(self, reason: str) -> None:
-        response, self.response = self.response, None
+        response = self._let_go()
         self._release(self, False)
         if self.transport is not None:
             self.transport.abort()

@@ -8,13 +8,16 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.upstream.codec import Head
 
 HEAD_LIMIT_BYTES = 65_536
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\x00]{0,1024})?\Z")
 _SIZES_LIMIT = 4_096
+_USUAL_LINE_BYTES = 8
+#: sizes that lines of chunk frames state, of all connections: a bounded cache
+SIZES: Final[dict[bytes, int]] = {}
 
 
 class Framing(enum.Enum):
@@ -58,7 +61,8 @@ class Source(Protocol):
 
     def pause(self) -> None: ...
     def resume(self) -> None: ...
-    def want_frames(self, wanted: bool) -> None: ...
+    def want_frames(self, first: Callable[[bytes], None] | None) -> None: ...
+    def feed_frames(self, data: bytes) -> None: ...
     def abandon(self) -> None: ...
 
 
@@ -67,12 +71,12 @@ ParseHead = Callable[[bytes, int], Head]
 
 
 def frame_size(line: bytes, sizes: dict[bytes, int]) -> int:
-    """The size a chunk-size line states; strict, and remembered since streams repeat their sizes."""
+    """The size a chunk-size line states; strict, and a usual one is remembered since streams repeat their sizes."""
     match = _SIZE_LINE.match(line)
     if match is None:
         raise BadResponse("malformed chunk size")
     size = int(match[1], 16)
-    if len(sizes) < _SIZES_LIMIT:
+    if len(sizes) < _SIZES_LIMIT and len(line) <= _USUAL_LINE_BYTES:
         sizes[line] = size
     return size
 

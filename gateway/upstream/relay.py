@@ -5,6 +5,8 @@ client's transport. A stream's block goes on as it came when it is whole frames 
 the unfinished event is held until it is complete, so that what the client has seen always ends between two
 events and an error event can be added when the upstream breaks (AG-172).
 
+Events that differ from those before only in their text pass without any other look at them (``usual``).
+
 Flow control both ways: the client's ``pause_writing`` stops reading from the upstream.
 
 Invariants
@@ -16,19 +18,21 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import enum
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.upstream import decoding, sse
-from gateway.upstream.blocks import last_events, payload_of, usage_events
+from gateway.upstream.blocks import frame, last_events, payload_of, usage_events
 from gateway.upstream.codec import NOTHING_KEPT, common_end
 from gateway.upstream.framing import Framing, Source
+from gateway.upstream.relay_plan import Ending, RelayLimits, RelayPlan
+from gateway.upstream.usual import UsualEvents, usual_events
 
 if TYPE_CHECKING:
     from gateway.upstream.attempt import Held
-    from gateway.upstream.codec import Codec, Head, Kept, UsageTap
+    from gateway.upstream.codec import Head
+
+__all__ = ["Ending", "Relay", "RelayLimits", "RelayPlan"]
 
 _EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 _USAGE = b'"usage":'
@@ -36,59 +40,20 @@ _USAGE = b'"usage":'
 _USAGE_OBJECT, _USAGE_SPACED = b'"usage":{', b'"usage": {'
 _LAST_FRAME = b"0\r\n\r\n"
 _SMALL_BLOCK_BYTES = 96
+#: blocks between one look for the usual event and the next
+_LEARN_AT: Final = 2
 GRACE_AFTER_END_S = 1.0
 #: an event longer than this is passed on in pieces rather than held
 HOLD_EVENT_BYTES = 1_048_576
-
-
-class Ending(enum.Enum):
-    """How a relayed answer ended."""
-
-    COMPLETE = "complete"
-    BROKEN = "broken"
-    IDLE = "idle"
-    CLIENT_GONE = "client_gone"
-    SHUTDOWN = "shutdown"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class RelayLimits:
-    """Seconds; 0 turns a limit off (AG-164, AG-263, AG-268)."""
-
-    idle_s: float
-    progress_s: float
-    client_write_s: float
-    keepalive_s: float
-
-
-@dataclass(slots=True)
-class RelayPlan:
-    """How one answer is relayed. ``chunked``: the client gets chunk frames; else plain bytes (and a close)."""
-
-    codec: Codec
-    limits: RelayLimits
-    chunked: bool
-    event_stream: bool
-    tap: UsageTap | None = None
-    #: takes what an event stream's client got, until it is known whether that has to be counted (P02)
-    kept: Kept = NOTHING_KEPT
-    strip_usage: bool = False
-    #: gateway's own error event, by how the stream ended: (code, message)
-    errors: Callable[[Ending], tuple[str, str]] | None = None
-
-
-def _frame(payload: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
 class Relay:
     """The receiver of a committed answer (``connection.Response``)."""
 
     __slots__ = (
-        "_connection", "_decoder", "_framed", "_keep", "_keep_until", "_loop", "_mark", "_marks", "_paused", "_plan",
-        "_progress", "_quiet_s", "_seen_blocks", "_seen_progress", "_simple", "_tail", "_timers", "_transport",
-        "_write", "blocks", "done", "ending", "last", "last_at", "marked", "sent_bytes",
+        "_connection", "_decoder", "_framed", "_keep", "_keep_until", "_learn_at", "_loop", "_mark", "_marks",
+        "_paused", "_plan", "_progress", "_quiet_s", "_seen", "_seen_progress", "_sent_bytes", "_simple", "_tail",
+        "_timers", "_transport", "_usual", "_write", "blocks", "done", "ending", "last", "last_at", "marked",
     )  # fmt: skip
 
     def __init__(
@@ -104,9 +69,12 @@ class Relay:
         self._decoder: decoding.Decoder | None = None
         self._tail = b""
         self._paused = False
-        #: blocks relayed; also what the idle timer compares
+        #: blocks relayed that had to be looked at
         self.blocks = 0
-        self._seen_blocks = 0
+        #: passes on all others
+        self._usual: UsualEvents | None = None
+        self._learn_at = _LEARN_AT
+        self._seen = 0
         self._progress = 0
         self._seen_progress = 0
         self._quiet_s = 0.0
@@ -117,8 +85,7 @@ class Relay:
         self._keep_until = 0
         self._framed = False
         self.last_at = 0.0
-        #: body bytes handed to the client's transport, framing included
-        self.sent_bytes = 0
+        self._sent_bytes = 0
         #: the format's end mark went by
         self.marked = False
         self.ending: Ending | None = None
@@ -128,6 +95,11 @@ class Relay:
         # whole blocks may go on untouched
         self._simple = plan.chunked and plan.event_stream
 
+    @property
+    def sent_bytes(self) -> int:
+        """Body bytes handed to the client's transport, framing included."""
+        return self._sent_bytes + (self._usual.passed_bytes if self._usual is not None else 0)
+
     # ---- the handler's side ---------------------------------------------------------------------------------------
 
     def begin(self, held: Held, head: bytes) -> None:
@@ -136,7 +108,7 @@ class Relay:
         self._decoder = held.take_decoder()
         self._connection = held.connection
         out = self._convert(payload) if payload else b""
-        self.sent_bytes = len(out)
+        self._sent_bytes = len(out)
         self._write(head + out)
         if held.ended:
             self.on_end()
@@ -147,7 +119,7 @@ class Relay:
         held.connection = None
         connection = self._connection
         connection.response = self
-        connection.want_frames(self._simple and self._decoder is None and not self._tail)
+        self._want_frames()
         limits = self._plan.limits
         if limits.idle_s:
             self._timers["idle"] = self._loop.call_later(limits.idle_s / 4, self._check_idle)
@@ -166,8 +138,7 @@ class Relay:
 
     def resume(self) -> None:
         self._paused = False
-        timer = self._timers.pop("write", None)
-        if timer is not None:
+        if timer := self._timers.pop("write", None):
             timer.cancel()
         if self._connection is not None:
             self._connection.resume()
@@ -188,14 +159,16 @@ class Relay:
     # ---- connection.Response --------------------------------------------------------------------------------------
 
     def on_event(self, frames: bytes) -> None:
+        self._end_run()
         self.blocks += 1
+        if self.blocks >= self._learn_at:
+            self._learn(frames)
         self.last = frames
         self._framed = True
         self._keep(frames)
-        size = len(frames)
-        if self.sent_bytes > self._keep_until:
-            self._keep_until = self._plan.kept.make_room(self.sent_bytes)
-        if size > _SMALL_BLOCK_BYTES:
+        if self._sent_bytes > self._keep_until:
+            self._keep_until = self._plan.kept.make_room(self._sent_bytes)
+        if len(frames) > _SMALL_BLOCK_BYTES:
             self._progress += 1
         else:
             self._note_small(frames)
@@ -204,58 +177,88 @@ class Relay:
             self._note_usage(frames, framed=True)
             if self._plan.strip_usage:
                 frames = self._stripped(payload_of(frames))
-                size = len(frames)
-        self.sent_bytes += size
+        self._sent_bytes += len(frames)
         self._write(frames)
-        if self._mark in frames:
+        if frames.find(self._mark) >= 0:  # ``in`` raises and catches an error inside
             self._look_for_mark(frames)
 
     def on_frames(self, frames: bytes, payload_end: bytes) -> None:
         if payload_end.endswith(_EVENT_ENDS):
             self.on_event(frames)
-            return
-        if self._connection is not None:
-            self._connection.want_frames(False)
-        self.on_payload(payload_of(frames))
+        else:
+            assert self._connection is not None
+            self._connection.want_frames(None)
+            self.on_payload(payload_of(frames))
 
     def on_payload(self, payload: bytes) -> None:
         if self._decoder is not None:
             try:
                 payload = self._decoder.feed(payload)
-            except (decoding.DecodeError, decoding.TooLarge) as error:
-                self.on_broken(str(error))
+            except (decoding.DecodeError, decoding.TooLarge):
+                self._end_broken(Ending.BROKEN)
                 return
         out = self._convert(payload)
         if out:
-            self.sent_bytes += len(out)
+            self._sent_bytes += len(out)
             self._write(out)
-        if self._simple and not self._tail and self._decoder is None and self._connection is not None:
-            self._connection.want_frames(True)
+        self._want_frames()
+
+    def _want_frames(self) -> None:
+        """Whole frames are wanted where events begin and end with them."""
+        connection, usual = self._connection, self._usual
+        if self._simple and not self._tail and self._decoder is None and connection is not None:
+            connection.want_frames(connection.feed_frames if usual is None else usual.feed)
 
     def on_head(self, status: int, head: Head, framing: Framing) -> None:
         raise AssertionError("the head was received before commit")
 
     def on_end(self) -> None:
+        self._end_run()
         self._connection = None
         if self.ending is not None:
             return
         if self._plan.event_stream and not self.marked and not self._has_ended():
             self._end_broken(Ending.BROKEN)
-            return
-        self._write(self._final())
-        self._finish(Ending.COMPLETE)
+        else:
+            self._write(self._final())
+            self._finish(Ending.COMPLETE)
 
     def on_broken(self, reason: str) -> None:
         self._connection = None
-        if self.ending is not None:
+        if self.ending is None:
+            self._end_broken(Ending.BROKEN)
+
+    # ---- events that differ only in their text -------------------------------------------------------------------
+
+    def _learn(self, frames: bytes) -> None:
+        """Looks for what this event and the last one have in common; seldom where that was nothing."""
+        connection = self._connection
+        if connection is None or not self._simple or not self._framed:
             return
-        self._end_broken(Ending.BROKEN)
+        self._learn_at = 2 * self.blocks + 1
+        keeps = self._plan.kept is not NOTHING_KEPT
+        usual = usual_events(self.last, frames, self._write, connection.feed_frames, keeps=keeps)
+        if usual is not None:
+            self._learn_at = self.blocks + _LEARN_AT
+            self._progress += self.sent_bytes - self._sent_bytes
+            self._sent_bytes = self.sent_bytes
+            self._usual = usual
+            connection.want_frames(usual.feed)
+
+    def _end_run(self) -> None:
+        """Something else follows usual events, or nothing: keeps their text and one of them."""
+        taken = self._usual.take() if self._usual is not None else None
+        if taken is not None:
+            whole, self.last = taken
+            self._framed = False
+            self._keep(whole)
 
     # ---- converting -----------------------------------------------------------------------------------------------
 
     def _convert(self, payload: bytes) -> bytes:
         """Payload as it goes to the client: whole events for streams, framed as the client expects."""
         plan = self._plan
+        self._end_run()
         self.blocks += 1
         if not plan.event_stream:
             self._progress += 1
@@ -272,8 +275,8 @@ class Relay:
         events = payload if end == len(payload) else payload[:end]
         self.last = events
         self._keep(events)
-        if self.sent_bytes > self._keep_until:
-            self._keep_until = self._plan.kept.make_room(self.sent_bytes)
+        if self._sent_bytes > self._keep_until:
+            self._keep_until = self._plan.kept.make_room(self._sent_bytes)
         self._framed = False
         if len(events) > _SMALL_BLOCK_BYTES:
             self._progress += 1
@@ -290,7 +293,7 @@ class Relay:
 
     def _pack(self, payload: bytes) -> bytes:
         """Payload as it is written."""
-        return _frame(payload) if self._plan.chunked and payload else payload
+        return frame(payload) if self._plan.chunked and payload else payload
 
     #: the same for the upstream's payload, which rules may change
     _pack_theirs = _pack
@@ -305,8 +308,7 @@ class Relay:
         return self._close(tail)
 
     def _stripped(self, events: bytes) -> bytes:
-        kept = self._plan.codec.strip_usage(events)
-        return _frame(kept) if kept else b""
+        return frame(kept) if (kept := self._plan.codec.strip_usage(events)) else b""
 
     def _note_usage(self, block: bytes, *, framed: bool) -> None:
         tap = self._plan.tap
@@ -320,13 +322,7 @@ class Relay:
             self._progress += 1
 
     def _look_for_mark(self, block: bytes) -> None:
-        for mark in self._marks:
-            if mark in block:
-                self._note_mark()
-                return
-
-    def _note_mark(self) -> None:
-        if not self.marked:
+        if not self.marked and any(mark in block for mark in self._marks):
             self.marked = True
             self._timers["grace"] = self._loop.call_later(GRACE_AFTER_END_S, self._end_clean)
 
@@ -336,24 +332,27 @@ class Relay:
         """Runs four times per idle limit; compares counters that the data path only increments."""
         limits = self._plan.limits
         step_s = limits.idle_s / 4
-        if self._paused or self.blocks != self._seen_blocks:
+        moved = self.sent_bytes + self.blocks
+        if self._paused or moved != self._seen:
             self._quiet_s = 0.0
-            self._seen_blocks = self.blocks
+            self._seen = moved
         else:
             self._quiet_s += step_s
         now = self._loop.time()
-        if self._paused or self._progress != self._seen_progress or not self.last_at:
+        progress = self._progress + self.sent_bytes - self._sent_bytes
+        if self._paused or progress != self._seen_progress or not self.last_at:
             self.last_at = now
-            self._seen_progress = self._progress
+            self._seen_progress = progress
         if self._quiet_s >= limits.idle_s or (limits.progress_s and now - self.last_at >= limits.progress_s):
             self._end_broken(Ending.IDLE)
             return
         self._timers["idle"] = self._loop.call_later(step_s, self._check_idle)
 
-    def _keep_alive(self, blocks: int) -> None:
-        if self.blocks == blocks and not self._paused and not self.marked:
+    def _keep_alive(self, seen: int) -> None:
+        moved = self.sent_bytes + self.blocks
+        if moved == seen and not self._paused and not self.marked:
             self._write(self._pack(b":\n\n"))
-        self._timers["keepalive"] = self._loop.call_later(self._plan.limits.keepalive_s, self._keep_alive, self.blocks)
+        self._timers["keepalive"] = self._loop.call_later(self._plan.limits.keepalive_s, self._keep_alive, moved)
 
     def _client_stuck(self) -> None:
         self._transport.abort()
@@ -377,22 +376,23 @@ class Relay:
         if self.marked:
             self._end_clean()
             return
-        plan = self._plan
-        if not plan.event_stream:
+        self._end_run()
+        if not self._plan.event_stream:
             self._transport.abort()
-        elif plan.errors is not None:
-            code, message = plan.errors(ending)
-            self._write(self._close(plan.codec.error_event(code, message, self.last)))
+        elif self._plan.errors is not None:
+            event = self._plan.codec.error_event(*self._plan.errors(ending), self.last)
+            self._write(self._close(event))
         self._finish(ending)
 
     def _finish(self, ending: Ending) -> None:
         if self.ending is not None:
             return
+        self._end_run()
         self.ending = ending
         self.last_at = self._loop.time()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abandon()
+        if self._connection is not None:
+            self._connection.abandon()
+            self._connection = None
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -50,8 +50,11 @@ class SessionConnection:
         """Reads on."""
         self._running.set()
 
-    def want_frames(self, wanted: bool) -> None:
+    def want_frames(self, first: Callable[[bytes], None] | None) -> None:
         """Never: aiohttp has taken the framing off."""
+
+    def feed_frames(self, data: bytes) -> None:
+        raise AssertionError("there are no frames")
 
     def abandon(self) -> None:
         """Ends the request at once; a graceful TLS close would let the provider go on generating."""

@@ -54,7 +54,7 @@ class ShapedRelay(Relay):
             self._refuse(error)
             return
         super().begin(held, head + out)
-        self.sent_bytes += len(out)
+        self._sent_bytes += len(out)
 
     def on_payload(self, payload: bytes) -> None:
         try:

@@ -1,0 +1,84 @@
+"""What the events of one stream have in common, so that the next one is recognised by a few comparisons.
+
+Most events of a stream differ in one generated text only (some providers add random padding). A ``Pattern`` is
+everything else: the bytes before the text, those between text and padding, those behind. ``learn`` finds it in two
+events.
+
+An event that fits says nothing but its text: text and padding hold neither quotation marks nor line ends, so that no
+member, value or event is in it which was not in those learned from, thus no end mark, error or usage.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from gateway.upstream.sse import is_ping
+
+_QUOTE: Final = b'"'
+_DATA_LINES: Final = (b"data: {", b"event: ")
+#: what comes before a generated text, and before padding: any other string may say how the stream goes on
+_TEXTS: Final = tuple(
+    b'"%b":%b"' % (name, blank)
+    for name in (
+        b"content", b"text", b"delta", b"thinking", b"partial_json", b"reasoning_content", b"reasoning", b"arguments",
+    )
+    for blank in (b"", b" ")
+)  # fmt: skip
+_PADDINGS: Final = (b'"obfuscation":"', b'"obfuscation": "')
+
+
+class Pattern(NamedTuple):
+    """``between`` is empty where there is one text only, which ``foot`` then follows."""
+
+    head: bytes
+    between: bytes
+    foot: bytes
+
+    def event(self, text: bytes) -> bytes:
+        """The event with that text, and without padding."""
+        return self.head + text + self.between + self.foot
+
+
+def learn(before: bytes, event: bytes) -> Pattern | None:
+    """The pattern of two payloads, if both are one event of the usual form and differ in strings only."""
+    if not (_is_usual(before) and _is_usual(event)):
+        return None
+    head = _start_of_string(before, event)
+    if not head.endswith(_TEXTS) or not head.count(_QUOTE) & 1:
+        return None
+    before, event = _behind_string(before, len(head)), _behind_string(event, len(head))
+    if before == event:
+        return Pattern(head, b"", event)
+    between = _start_of_string(before, event)
+    if not between.endswith(_PADDINGS) or between.count(_QUOTE) & 1:
+        return None
+    before, event = _behind_string(before, len(between)), _behind_string(event, len(between))
+    return Pattern(head, between, event) if before == event else None
+
+
+def _is_usual(payload: bytes) -> bool:
+    """One event of whole lines, with output, and with nothing escaped: every quotation mark begins or ends a string."""
+    return (
+        payload.startswith(_DATA_LINES)
+        and payload.find(b"\n\n") == len(payload) - 2
+        and b"\r" not in payload
+        and b"\\" not in payload
+        and not is_ping(payload)
+    )
+
+
+def _start_of_string(one: bytes, other: bytes) -> bytes:
+    """What both begin with, up to and with the quotation mark before the place where they differ."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) >> 1
+        if one[:middle] == other[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return one[: one.rfind(_QUOTE, 0, low) + 1]
+
+
+def _behind_string(payload: bytes, start: int) -> bytes:
+    """From the quotation mark that closes the string."""
+    return payload[payload.find(_QUOTE, start) :]
