@@ -20,6 +20,7 @@ import importlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from math import floor
 from typing import NamedTuple, Protocol
 
 from gateway.limiter.window import NS_PER_S, Window, window_for
@@ -149,7 +150,7 @@ class Limiter:
 
         ``key`` is from ``bucket_key``; ``now_s`` a monotonic reading taken for this request.
         """
-        now = int(now_s * 1e9 + 0.5)
+        now = floor(now_s * 1e9 + 0.5)  # for floats twice as quick as int()
         shard = self._shards[key[0]]
         log = shard.get(key)
         if log.__class__ is array and not self._overflow.guarded:  # as below, without the detours
@@ -264,7 +265,7 @@ class LimiterTable:
 
         Gives how many empty buckets it dropped.
         """
-        return self._sweep(int(now_s * 1e9 + 0.5), looks)
+        return self._sweep(floor(now_s * 1e9 + 0.5), looks)
 
     def _sweep(self, now: int, looks: int) -> int:
         """Goes round the limiters, a few looks each, from where the last sweep stopped."""
