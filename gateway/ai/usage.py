@@ -8,7 +8,8 @@ Invariants
     3. What a tap keeps of a stream is bounded: its first block and its last three.
 
 ``"name"`` with both quotes never occurs inside a JSON string, whose quotes are escaped: so the text search that
-serves truncated data cannot be fooled by generated text.
+serves truncated data cannot be fooled by generated text. The end of a complete body is found in the same way; that it
+becomes valid JSON with other brackets in front proves at which depth it was cut (``_end_of``).
 
 Source: ai-gateway.md AG-240 to AG-248.
 """
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from gateway.ai.surfaces import MESSAGES, RESPONSES, Format, Surface
+from gateway.ai.surfaces import EMBEDDINGS, MESSAGES, RESPONSES, Format, Surface
+from gateway.auth.money import to_units
 from gateway.upstream.sse import events_of
 
 if TYPE_CHECKING:
@@ -38,6 +40,15 @@ _MOST_TOKENS: Final = 10**12
 _USAGE_OBJECT: Final = re.compile(r'"usage"\s*:\s*(?=\{)')
 _FINISH_REASON: Final = re.compile(r'"(?:finish|stop)_reason"\s*:\s*"([^"\\]{1,64})"')
 _STRICT: Final = json.JSONDecoder()
+
+#: below this size decoding the whole body is as cheap as looking for its end
+_WHOLE_BYTES: Final = 2_048
+_BACKSLASH: Final = 0x5C
+
+_ANTHROPIC: Final = Format.ANTHROPIC
+#: members of ``usage``: input, output, and what tells more about either
+_CHAT_NAMES: Final = ("prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details")
+_RESPONSES_NAMES: Final = ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
 
 _BLANKS: Final = b" \t\r\n"
 _MILLION: Final = Decimal(1_000_000)
@@ -66,8 +77,28 @@ class Usage:
         #: AG-242; '' if unknown
         self.stop_reason = ""
 
+    def units(self, pricing: Pricing | None) -> int:
+        """The cost in units of 0.00001 USD (AG-248). Whole numbers give what decimal ones would, ten times as fast."""
+        if pricing is None:
+            return 0
+        prices = pricing.whole
+        if prices is None:
+            return to_units(self.exact_cost(pricing))
+        fresh, read, written, output, divisor = prices
+        total = self.cached * read + self.cache_write * written + self.output * output
+        plain = self.input - self.cached - self.cache_write
+        if plain > 0:
+            total += plain * fresh
+        units, rest = divmod(total, divisor)
+        rest += rest
+        return units + 1 if rest > divisor or (rest == divisor and units & 1) else units
+
     def cost(self, pricing: Pricing | None) -> Decimal:
         """USD with five places, rounded half-even: ``Decimal("0.01050")`` (AG-248); 0.00000 without a known price."""
+        return Decimal(self.units(pricing)).scaleb(-5, _EXACT)
+
+    def exact_cost(self, pricing: Pricing | None) -> Decimal:
+        """``cost`` by its definition, for any prices."""
         prices: Mapping[str, Decimal] = {} if pricing is None else pricing.exact
         price = prices.get("input", _ZERO)
         total = _ZERO
@@ -85,9 +116,9 @@ class Usage:
 
 
 def usage_of_body(surface: Surface, body: bytes) -> Usage:
-    """From a complete JSON body; a body that is no JSON object reports nothing."""
+    """From a complete JSON body; one that is no JSON object reports nothing, unless its end looks like that of one."""
     usage = Usage()
-    document = _object(body)
+    document = (_end_of(surface, body) if len(body) > _WHOLE_BYTES else None) or _object(body)
     if document is not None:
         _take(usage, surface, document.get("usage"))
         usage.stop_reason = _stop_reason(surface, document)
@@ -130,7 +161,7 @@ class UsageTap:
 
     def feed_body(self, body: bytes) -> None:
         """A complete body: JSON, or a stream that was collected."""
-        is_json = body.lstrip(_BLANKS)[:1] == b"{"
+        is_json = body.startswith(b"{") or body.lstrip(_BLANKS).startswith(b"{")
         self._body = usage_of_body(self._surface, body) if is_json else usage_of_stream(self._surface, (body,))
         self.body = body
 
@@ -204,24 +235,27 @@ def _take(usage: Usage, surface: Surface, reported: Any) -> None:
     if not isinstance(reported, dict):
         return
     usage.reported = True
-    if surface.format is Format.ANTHROPIC:
-        usage.cached = _count(reported, "cache_read_input_tokens")
-        usage.cache_write = _count(reported, "cache_creation_input_tokens")
-        usage.input = _count(reported, "input_tokens") + usage.cached + usage.cache_write
-        usage.output = _count(reported, "output_tokens")
+    get = reported.get
+    if surface.format is _ANTHROPIC:
+        usage.cached = _count(get("cache_read_input_tokens"))
+        usage.cache_write = _count(get("cache_creation_input_tokens"))
+        usage.input = _count(get("input_tokens")) + usage.cached + usage.cache_write
+        usage.output = _count(get("output_tokens"))
         return
-    given, made = ("input", "output") if surface is RESPONSES else ("prompt", "completion")
-    usage.input = _count(reported, f"{given}_tokens")
-    usage.output = _count(reported, f"{made}_tokens")
-    usage.cached = _count(reported.get(f"{given}_tokens_details"), "cached_tokens") or _count(
-        reported, "prompt_cache_hit_tokens"
-    )
-    usage.reasoning = _count(reported.get(f"{made}_tokens_details"), "reasoning_tokens")
+    given, made, given_details, made_details = _RESPONSES_NAMES if surface is RESPONSES else _CHAT_NAMES
+    count, details = get(given), get(given_details)
+    usage.input = count if type(count) is int and 0 <= count <= _MOST_TOKENS else _count(count)
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    usage.cached = (_count(cached) if cached else 0) or _count(get("prompt_cache_hit_tokens"))
+    count, details = get(made), get(made_details)
+    usage.output = count if type(count) is int and 0 <= count <= _MOST_TOKENS else _count(count)
+    reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    usage.reasoning = _count(reasoning) if reasoning else 0
 
 
 def _stop_reason(surface: Surface, document: Mapping[str, Any]) -> str:
     """AG-242, from a JSON body, a chat chunk, or the response of a Responses event."""
-    if surface.format is Format.ANTHROPIC:
+    if surface.format is _ANTHROPIC:
         return _text(document.get("stop_reason"))
     if surface is RESPONSES:
         details = document.get("incomplete_details")
@@ -230,7 +264,8 @@ def _stop_reason(surface: Surface, document: Mapping[str, Any]) -> str:
     if isinstance(choices, list):
         for choice in choices:
             if isinstance(choice, dict) and choice.get("index", 0) == 0:
-                return _text(choice.get("finish_reason"))
+                reason = choice.get("finish_reason")
+                return reason[:64] if isinstance(reason, str) else ""
     return ""
 
 
@@ -257,8 +292,25 @@ def _object(data: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _count(members: Any, name: str) -> int:
-    value = members.get(name) if isinstance(members, dict) else None
+def _end_of(surface: Surface, body: bytes) -> dict[str, Any] | None:
+    """The last members of a long document: usage and stop reason, without the text or the vectors before them.
+
+    None if that is not proven; it is for JSON objects in which both names stand at most once and without escapes. On
+    the other surfaces the proof would cost more than it saves.
+    """
+    start = body.rfind(b'"usage"')
+    if surface is MESSAGES:
+        start = min(start, body.rfind(b'"stop_reason"'))
+    elif surface is not EMBEDDINGS or b'"choices"' in body:
+        return None
+    # a document whose end begins deeper has more closing brackets than that
+    document = _object(b"{" + body[start:]) if start > 0 and body[start - 1] != _BACKSLASH else None
+    if document is None or "usage" not in document or (surface is MESSAGES and "stop_reason" not in document):
+        return None
+    return document
+
+
+def _count(value: Any) -> int:
     if type(value) is int:
         return value if 0 <= value <= _MOST_TOKENS else 0
     if isinstance(value, float) and value.is_integer():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.ai import usage as usage_module
 from gateway.ai.pricing import Pricing, TextPrices
 from gateway.ai.surfaces import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, SURFACES, Surface
 from gateway.ai.usage import Usage, UsageTap, usage_of_body, usage_of_stream, usage_of_tail
@@ -142,6 +143,85 @@ def test_counts_that_are_none_are_missing(value):
 
 def test_whole_numbers_written_as_floats_count():
     assert usage_of_body(CHAT, b'{"usage":{"prompt_tokens":7.0}}').input == 7
+
+
+def usage_of_whole(surface: Surface, body: bytes) -> Usage:
+    """The same without looking for the end."""
+    found, document = Usage(), json.loads(body)
+    usage_module._take(found, surface, document.get("usage"))
+    found.stop_reason = usage_module._stop_reason(surface, document)
+    return found
+
+
+EMBEDDING = {"object": "list", "data": [{"embedding": [0.5], "index": 0}], "usage": {"prompt_tokens": 8}}
+
+
+@pytest.mark.parametrize("spelling", [{"separators": (",", ":")}, {"indent": 2}])
+@pytest.mark.parametrize(
+    ("surface", "document"),
+    [
+        (MESSAGES, MESSAGE),
+        (MESSAGES, {**MESSAGE, "content": [{"type": "tool_use", "input": {"usage": {"stop_reason": "x"}}}]}),
+        (EMBEDDINGS, EMBEDDING),
+    ],
+)
+def test_long_bodies_are_read_from_their_end(surface, document, spelling):
+    """Whatever comes before, and however much of it."""
+    body = json.dumps(document, **spelling).encode()
+    end = usage_module._end_of(surface, body)
+    assert end is not None
+    assert end != document
+    assert counts(usage_of_body(surface, body)) == counts(usage_of_whole(surface, body))
+
+
+NAMES = st.sampled_from(
+    ["usage", "choices", "finish_reason", "stop_reason", "index", "message", "a", 'x"usage', '"finish_reason', "}", "{"]
+)
+COUNTS = st.fixed_dictionaries(
+    {}, optional={name: st.integers(-1, 9) for name in (*CHAT_USAGE, *MESSAGE["usage"], "prompt_cache_hit_tokens")}
+)
+VALUES = st.recursive(
+    NAMES | st.integers(0, 1) | st.none(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=3) | COUNTS,
+    max_leaves=6,
+)
+MORE = st.dictionaries(NAMES, VALUES, max_size=2)
+
+
+def shaped(*parts: object) -> st.SearchStrategy[dict[str, object]]:
+    """Members in an order of their own: what is given twice stands where it was first."""
+
+    def merge(members: tuple[dict[str, object], ...]) -> dict[str, object]:
+        return {name: value for each in members for name, value in each.items()}
+
+    return st.tuples(*(part if isinstance(part, st.SearchStrategy) else st.just(part) for part in parts)).map(merge)
+
+
+CHOICES = st.lists(
+    shaped({"index": 0}, MORE.map(lambda more: {"message": more}), MORE, {"finish_reason": "stop"}, MORE)
+    | shaped(MORE, {"index": 1, "finish_reason": "length"})
+    | shaped({"index": 0, "message": {}}, MORE),
+    max_size=2,
+).map(lambda choices: {"choices": choices})
+USAGE = COUNTS.map(lambda members: {"usage": members})
+
+
+@given(
+    surface=st.sampled_from(list(SURFACES.values())),
+    document=shaped(MORE, CHOICES, MORE, USAGE, MORE)
+    | shaped({"id": "x"}, CHOICES, USAGE)
+    | shaped(MORE, {"stop_reason": "end_turn"}, MORE, USAGE, MORE)
+    | shaped(MORE, USAGE, MORE, {"stop_reason": "end_turn"})
+    | MORE,
+    spelling=st.sampled_from([{"separators": (",", ":")}, {"indent": 2}, {}]),
+)
+def test_the_end_of_a_body_says_what_the_whole_body_says(surface, document, spelling):
+    body = json.dumps(document, **spelling).encode()
+    end = usage_module._end_of(surface, body)
+    if end is not None:
+        padded = b'{"pad":"%b",%b' % (b"x" * 3_000, body[1:])
+        assert counts(usage_of_body(surface, padded)) == counts(usage_of_whole(surface, body))
+    assert counts(usage_of_body(surface, body)) == counts(usage_of_whole(surface, body))
 
 
 # ---- streams ----
