@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway import errors
 from gateway.ai.expectation import Expectations
-from gateway.ai.usage_notes import cost_of, note_of, notes_of, spent
+from gateway.ai.usage_notes import note_of, notes_of, spent
 from gateway.auth.budgets import ACCOUNT, Exhausted
 from gateway.eager import in_task
 from gateway.errors import GatewayError, failure
@@ -199,7 +199,7 @@ class Accounting:
         usage = None if attempt is None else spent(attempt)
         if attempt is None or usage is None:
             return
-        cost = cost_of(usage, attempt.candidate, call.cost)
+        cost = usage.units(attempt.candidate.element.pricing)
         ledger.book(reservation, usd=cost, tokens=usage.input + usage.output)
         if not attempt.kind and not exchange.client_gone:
             self.expectations.learn(call, attempt.candidate, usage, cost)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from gateway.cel.env import DOUBLE, CelType, map_of, nullable, object_of
 
@@ -21,6 +21,10 @@ TOOL_PRICES: Final = {
     "file_search": "per_storage_gb",
     "image_generation": "per_image_generation",
 }
+_FREE: Final = Decimal(0)
+#: a count has 13 digits at most: so a product has 36, and four of them are summed and divided without rounding
+_MOST_PLACES: Final = 15
+_DEAREST: Final = Decimal(10) ** 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,32 @@ class TextPrices:
     input_cache_read: float | None = None
     input_batch: float | None = None
     output_batch: float | None = None
+
+
+class WholePrices(NamedTuple):
+    """Prices of the four sorts of tokens; ``divisor`` leads from tokens times these to units of 0.00001 USD."""
+
+    input: int
+    cache_read: int
+    cache_write: int
+    output: int
+    divisor: int
+
+
+def whole_prices(exact: Mapping[str, Decimal]) -> WholePrices | None:
+    """None for prices below 0 and for those whose products with counts need not fit the exact context of ``Usage``."""
+    given = exact.get("input", _FREE)
+    prices = (
+        given, exact.get("input_cache_read", given), exact.get("input_cache_write", given), exact.get("output", _FREE),
+    )  # fmt: skip
+    places = 0
+    for price in prices:
+        exponent = price.as_tuple().exponent
+        if not isinstance(exponent, int) or price.is_signed() or exponent < -_MOST_PLACES or price >= _DEAREST:
+            return None
+        places = max(places, -exponent)
+    # per million tokens, and 100,000 units a dollar
+    return WholePrices._make((*(int(price.scaleb(places)) for price in prices), 10 ** (places + 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +82,11 @@ class Pricing:
     tools: Mapping[str, Mapping[str, float | None]]
     #: the text prices as written, for cost in exact arithmetic (AG-248)
     exact: Mapping[str, Decimal] = field(default_factory=dict)
+    #: the same as whole numbers; None where that is not known to be exact
+    whole: WholePrices | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", whole_prices(self.exact))
 
     @property
     def input(self) -> float | None:

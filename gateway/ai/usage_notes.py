@@ -8,13 +8,12 @@ Invariants
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.ai.entities import KeySource
 from gateway.ai.usage import Usage
-from gateway.auth.money import to_units
 from gateway.auth.tokens import redact
-from gateway.auth.usage import UsageEvent
+from gateway.auth.usage import DAY_MS, Unwritten, UsageKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,76 +21,82 @@ if TYPE_CHECKING:
 
     from gateway.ai.call import AiCall
     from gateway.ai.entities import Candidate, ProviderKey
+    from gateway.auth.usage import Kinds, UsageColumns, UsageEvent
     from gateway.exchange import Attempt, Exchange
 
 CLIENT_GONE: Final = 499
 TIMED_OUT: Final = 504
 #: sources of credentials that are nobody's own (AG-286)
 _OURS: Final = frozenset((KeySource.MANAGED, KeySource.NONE))
+_NOTHING: Final = Usage()
+#: what the constructor of a named tuple does, without its frame
+_make: Final = tuple.__new__
 
 
-class AttemptNote:
+class AttemptNote(NamedTuple):
     """One attempt of a request that is over."""
 
-    __slots__ = (
-        "access_key_id", "attempt", "event_time_ms", "final", "gone", "number", "request_id", "streaming",
-    )  # fmt: skip
+    attempt: Attempt
+    request_id: str
+    access_key_id: str
+    number: int
+    final: bool
+    event_time_ms: int
+    #: it was under way when its request ended
+    gone: bool
+    streaming: bool
 
-    def __init__(self, exchange: Exchange, attempt: Attempt, number: int, now_ms: int, final: bool) -> None:
-        call: AiCall = exchange.ai
-        self.attempt = attempt
-        self.request_id = exchange.id
-        self.access_key_id = call.gateway_key_id
-        self.number = number
-        self.final = final
-        self.event_time_ms = now_ms
-        #: it was under way when its request ended
-        self.gone = final and (exchange.client_gone or not attempt.completed)
-        self.streaming = exchange.streaming or call.request.stream  # type: ignore[union-attr] # it was sent
-        # nobody looks at these any more, and a queue of them would weigh much (invariant 3)
-        attempt.head = None
-        attempt.body = b""
+    def columns(self, number: int, kinds: Kinds) -> UsageColumns:
+        """What the store keeps. Without usage nothing was generated: that costs nothing (AG-240)."""
+        attempt, event_time_ms = self.attempt, self.event_time_ms
+        candidate = attempt.candidate
+        usage = attempt.usage
+        if usage is None or not (usage.reported or usage.estimated):
+            usage, cost = _NOTHING, 0
+        else:
+            cost = usage.units(candidate.element.pricing)
+        # everything that _kind looks at; the notes of a batch keep its candidates and keys alive
+        seen = (
+            id(candidate), id(attempt.key), event_time_ms // DAY_MS, attempt.status, attempt.kind, usage.stop_reason,
+            usage.reported, usage.estimated, cost > 0, self.number, self.final, self.gone, self.streaming,
+        )  # fmt: skip
+        kind = kinds.known.get(seen)
+        if kind is None:
+            kind = kinds.known[seen] = kinds.kind(self._kind(usage, cost))
+        return (
+            number, event_time_ms, self.request_id, self.access_key_id, kind, usage.input, usage.output, usage.cached,
+            usage.cache_write, usage.reasoning, cost,
+        )  # fmt: skip
 
     def event(self) -> UsageEvent:
-        """What the store keeps. Without usage nothing was generated: that costs nothing (AG-240)."""
+        """All of it."""
+        return Unwritten().event(self)
+
+    def _kind(self, usage: Usage, cost: int) -> UsageKind:
         attempt = self.attempt
         candidate: Candidate = attempt.candidate
         key: ProviderKey = attempt.key
-        usage = spent(attempt)
-        generated = usage is not None
         provider, element = candidate.provider, candidate.element
         status, timed_out = self._status()
-        pricing = element.pricing
-        cost = 0 if usage is None or pricing is None else to_units(usage.cost(pricing))
-        if usage is None:
-            usage = Usage()
         stored = bool(key.stored_id)
-        return UsageEvent(
-            self.event_time_ms,
-            self.request_id,
-            self.access_key_id or "",
-            provider.id,
-            provider.display_name or provider.id,
-            candidate.name,
-            element.display_name or candidate.name,
-            self.number,
-            self.final,
-            status,
-            timed_out,
-            bool(timed_out or attempt.kind or not 0 < status < 400),
-            self.streaming,
-            "ngrok" if key.source in _OURS else "user",
-            usage.stop_reason,
-            usage.input,
-            usage.output,
-            usage.cached,
-            usage.reasoning,
-            cost,
-            key.stored_id if stored else None,
-            redact(key.value.reveal()) if stored else None,
-            generated and not usage.reported,
-            "" if pricing is None or not cost else price_version(pricing.exact),
-            usage.cache_write,
+        return UsageKind(
+            day=self.event_time_ms // DAY_MS,
+            provider=provider.id,
+            provider_name=provider.display_name or provider.id,
+            model=candidate.name,
+            model_name=element.display_name or candidate.name,
+            attempt=self.number,
+            is_final=self.final,
+            status=status,
+            timed_out=timed_out,
+            is_error=bool(timed_out or attempt.kind or not 0 < status < 400),
+            is_streaming=self.streaming,
+            key_source="ngrok" if key.source in _OURS else "user",
+            stop_reason=usage.stop_reason,
+            provider_key_id=key.stored_id,
+            provider_key_name=redact(key.value.reveal()) if stored else "",
+            estimated=usage.estimated and not usage.reported,
+            price_version="" if not cost else price_version(element.pricing.exact),  # type: ignore[union-attr] # it costs
         )
 
     def _status(self) -> tuple[int, bool]:
@@ -106,27 +111,32 @@ class AttemptNote:
         return status, False
 
 
+def note_of(exchange: Exchange, attempt: Attempt, number: int, now_ms: int, final: bool) -> AttemptNote:
+    """The note of one attempt that ended then."""
+    call: AiCall = exchange.ai
+    # nobody looks at these any more, and a queue of them would weigh much (invariant 3)
+    attempt.head = None
+    attempt.body = b""
+    return _make(AttemptNote, (
+        attempt, exchange.id, call.gateway_key_id or "", number, final, now_ms,
+        final and (exchange.client_gone or not attempt.completed),
+        exchange.streaming or call.request.stream,  # type: ignore[union-attr] # it was sent
+    ))  # fmt: skip
+
+
 def notes_of(exchange: Exchange, now_s: float, now_ms: int) -> Iterator[AttemptNote]:
     """The notes of a request that is over. ``now_s`` is monotonic, ``now_ms`` the same moment in Unix milliseconds."""
     sent = [attempt for attempt in exchange.attempts if attempt.sent]
     last = len(sent)
     for number, attempt in enumerate(sent, 1):
         ended_ms = now_ms - int((now_s - attempt.completed) * 1_000) if attempt.completed else now_ms
-        yield AttemptNote(exchange, attempt, number, ended_ms, number == last)
+        yield note_of(exchange, attempt, number, ended_ms, number == last)
 
 
 def spent(attempt: Attempt) -> Usage | None:
     """The usage of an attempt that gave an answer, reported or estimated; None if nothing reached the client."""
     usage: Usage | None = attempt.usage
     return usage if usage is not None and (usage.reported or usage.estimated) else None
-
-
-def cost_of(usage: Usage, candidate: Candidate, known: Decimal | None) -> int:
-    """Units of 0.00001 USD; ``known`` is the cost of a reported usage, where it was computed already."""
-    if usage.reported and known is not None:
-        return to_units(known)
-    pricing = candidate.element.pricing
-    return 0 if pricing is None else to_units(usage.cost(pricing))
 
 
 def price_version(prices: Mapping[str, Decimal]) -> str:

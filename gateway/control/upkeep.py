@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Final
+from typing import Any, Final
 
-from gateway.auth.usage import UsageEvent
+from gateway.auth.usage import Noted
 from gateway.control.plane import ControlPlane
 from gateway.store.budgets import Spend, write_spends
 from gateway.store.db import StoreUnavailable, Transaction
 from gateway.store.keys import ADMIN_KEYS, GATEWAY_KEYS, write_last_used
 from gateway.store.provider_keys import PROVIDER_KEYS
-from gateway.store.usage import UsageRow, delete_older, insert_usage
+from gateway.store.usage import ROWS_AT_ONCE, UsageWriter, delete_older
 
 TURN_S: Final = 0.5
 LAST_USED_S: Final = 10.0
@@ -79,7 +79,7 @@ class Upkeep:
             return 0
 
         def work(tx: Transaction) -> None:
-            insert_usage(tx.db, (usage_row(tx.new_id("aigu_"), note.event()) for note in events))
+            write_notes(tx, events)
             write_spends(
                 tx.db,
                 (
@@ -131,6 +131,11 @@ class Upkeep:
             pass
 
 
-def usage_row(row_id: str, event: UsageEvent) -> UsageRow:
-    """An event as the store keeps it: its members are the columns behind the id."""
-    return UsageRow(row_id, *event)
+def write_notes(tx: Transaction, notes: list[Noted]) -> None:
+    """A part at a time: while a statement runs, the event loop has the interpreter."""
+    usage, first = UsageWriter(tx.db), tx.new_numbers(len(notes))
+    for start in range(0, len(notes), ROWS_AT_ONCE):
+        values: list[Any] = []
+        for number, note in enumerate(notes[start : start + ROWS_AT_ONCE], first + start):
+            values += note.columns(number, usage)
+        usage.add(values)

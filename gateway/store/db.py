@@ -116,6 +116,11 @@ class Transaction:
         self._drawn = True
         return self._ids.draw(prefix, int(self._now * 1e9))
 
+    def new_numbers(self, count: int) -> int:
+        """The first of so many numbers in a row, for rows that are kept by number (``ids.derived_id``)."""
+        self._drawn = True
+        return self._ids.reserve(count, int(self._now * 1e9))
+
     def fact(self, name: str) -> bytes | None:
         return read_fact(self.db, name)
 

@@ -66,7 +66,56 @@ _FIRST: Final = (
 #: without it a stored event cannot be priced again (P24)
 _CACHE_WRITES: Final = ("ALTER TABLE usage ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0",)
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _CACHE_WRITES)
+#: what many attempts of a day have in common, kept once; '' for an attempt without a stored key
+_KIND_COLUMNS: Final = (
+    "day", "provider", "provider_name", "model", "model_name", "attempt", "is_final", "status", "timed_out", "is_error",
+    "is_streaming", "key_source", "stop_reason", "provider_key_id", "provider_key_name", "estimated", "price_version",
+)  # fmt: skip
+_KIND: Final = ", ".join(_KIND_COLUMNS)
+_OLD: Final = {
+    "day": "event_time / 86400000",
+    "provider_key_id": "coalesce(usage.provider_key_id, '')",
+    "provider_key_name": "coalesce(usage.provider_key_name, '')",
+}
+_OLD_KIND: Final = ", ".join(_OLD.get(name, f"usage.{name}") for name in _KIND_COLUMNS)
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#: the time in an id, that is the eleven characters behind ``aigu_``
+_OLD_NUMBER: Final = " + ".join(
+    f"(instr('{_ALPHABET}', substr(id, {position}, 1)) - 1) * {62 ** (16 - position)}" for position in range(6, 17)
+)
+
+#: a row per attempt was 500 bytes in three trees, whose keys were texts
+_LEAN_USAGE: Final = (
+    f"""CREATE TABLE usage_kinds (
+        kind INTEGER PRIMARY KEY, day INTEGER NOT NULL, provider TEXT NOT NULL, provider_name TEXT NOT NULL,
+        model TEXT NOT NULL, model_name TEXT NOT NULL, attempt INTEGER NOT NULL, is_final INTEGER NOT NULL,
+        status INTEGER NOT NULL, timed_out INTEGER NOT NULL, is_error INTEGER NOT NULL, is_streaming INTEGER NOT NULL,
+        key_source TEXT NOT NULL, stop_reason TEXT NOT NULL, provider_key_id TEXT NOT NULL,
+        provider_key_name TEXT NOT NULL, estimated INTEGER NOT NULL, price_version TEXT NOT NULL, UNIQUE ({_KIND}))""",
+    """CREATE TABLE usage_attempts (
+        number INTEGER PRIMARY KEY, event_time INTEGER NOT NULL, request_id TEXT NOT NULL, access_key_id TEXT NOT NULL,
+        kind INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
+        cost INTEGER NOT NULL)""",
+    f"INSERT INTO usage_kinds ({_KIND}) SELECT DISTINCT {_OLD_KIND} FROM usage",  # noqa: S608
+    f"""INSERT INTO usage_attempts
+        SELECT {_OLD_NUMBER}, event_time, request_id, access_key_id,
+            (SELECT kind FROM usage_kinds WHERE ({_KIND}) = ({_OLD_KIND})),
+            input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost
+        FROM usage ORDER BY id""",  # noqa: S608
+    "DROP TABLE usage",
+    "CREATE INDEX usage_by_time ON usage_attempts (event_time)",
+    "CREATE INDEX usage_by_key ON usage_attempts (access_key_id, event_time)",
+    # CROSS JOIN: the kinds are looked up, never searched through
+    """CREATE VIEW usage AS
+        SELECT number, event_time, request_id, access_key_id, provider, provider_name, model, model_name, attempt,
+            is_final, status, timed_out, is_error, is_streaming, key_source, stop_reason, input_tokens, output_tokens,
+            cache_read_tokens, reasoning_tokens, cost, nullif(provider_key_id, '') AS provider_key_id,
+            nullif(provider_key_name, '') AS provider_key_name, estimated, price_version, cache_write_tokens
+        FROM usage_attempts CROSS JOIN usage_kinds USING (kind)""",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _CACHE_WRITES, _LEAN_USAGE)
 """Step n leads from schema version n to n + 1."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)

@@ -112,19 +112,19 @@ def _window(plane: ControlPlane, call: Call) -> tuple[int, int]:
 
 
 def _cursor(row: UsageRow) -> str:
-    return base64.urlsafe_b64encode(f"{row.event_time}.{row.id}".encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(f"{row.event_time}.{row.number}".encode()).decode().rstrip("=")
 
 
-def _read_cursor(text: str | None) -> tuple[int, str] | None:
+def _read_cursor(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     try:
-        moment, dot, row_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii").partition(".")
+        moment, _, number = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii").partition(".")
     except (binascii.Error, ValueError):
-        moment, dot, row_id = "", "", ""
-    if not dot or not moment.isdigit() or len(moment) > 15:
+        moment = number = ""
+    if not (moment.isdigit() and number.isdigit()) or len(moment) > 15 or len(number) > 19:
         raise ApiError(WRONG_TYPE, field="cursor", wanted="a cursor of this API")
-    return int(moment), row_id
+    return int(moment), min(int(number), 2**63 - 1)
 
 
 def _event(call: Call, row: UsageRow) -> dict[str, Any]:

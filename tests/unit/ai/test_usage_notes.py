@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,8 @@ from gateway.ai.pricing import build_pricing
 from gateway.ai.request import parse_request
 from gateway.ai.surfaces import CHAT
 from gateway.ai.usage import Usage
-from gateway.ai.usage_notes import cost_of, notes_of, price_version
+from gateway.ai.usage_notes import notes_of, price_version
+from gateway.auth.usage import Unwritten, UsageEvent
 from gateway.exchange import Attempt
 from gateway.secrets.secret import Secret
 
@@ -112,11 +114,8 @@ def test_ag_240_estimates_are_told_apart():
 
 
 def test_ag_248_cost_in_units():
-    assert cost_of(used(), candidate(), Decimal("0.05300")) == 5_300
-    assert cost_of(used(reported=False), candidate(), Decimal("0.00000")) == 5_300
-    unpriced = candidate()
-    unpriced.element.pricing = None
-    assert cost_of(used(), unpriced, None) == 0
+    assert used().units(PRICES) == used(reported=False).units(PRICES) == 5_300
+    assert used().units(None) == 0
 
 
 def test_p24_the_prices_themselves_are_the_version():
@@ -138,3 +137,27 @@ def test_p24_an_event_can_be_priced_again():
     )  # fmt: skip
     assert event.cost == cost / 10  # units of 0.00001 USD, prices per million
     assert event.cost == 294_000
+
+
+def test_notes_of_one_batch_are_told_apart():
+    """The kind of a note is found by what it looks at: alone or behind all others, its event is the same."""
+    keys = [key(), key(KeySource.MANAGED), key(KeySource.ATTACHED, "aigpk_1")]
+    candidates = [candidate(), candidate()]
+    candidates[1].element.pricing = None
+    usages = [None, used(), used(0, 0), used(reported=False), used(10**9)]
+    usages[3].estimated = True
+    usages[4].stop_reason = "length"
+    notes, first = [], attempt(500, "http")
+    for chosen, kept, (status, kind), usage in product(
+        candidates, keys, ((200, ""), (200, "stream_error"), (429, "http"), (0, "connection"), (0, "timeout")), usages
+    ):
+        for gone, streaming, time_s in ((False, False, 60), (True, True, 60), (False, True, 10**6)):
+            made = Attempt(chosen, kept, 8.0)
+            made.status, made.kind, made.usage, made.completed, made.sent = status, kind, usage, 9.0, 8.0
+            seen = exchange(first, made, gone=gone, streaming=streaming)
+            notes += notes_of(seen, 10.0, time_s * 1_000)
+    together = Unwritten()
+    found = [together.event(note) for _ in range(2) for note in notes]
+    assert found == [note.event() for note in notes] * 2
+    assert len(together.known) < len(notes) * 2 / 3
+    assert [UsageEvent.event(event) for event in found] == [Unwritten().event(event) for event in found]

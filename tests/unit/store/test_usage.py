@@ -6,8 +6,19 @@ import sqlite3
 
 import pytest
 
+from gateway.auth.usage import UsageEvent
+from gateway.store.ids import IdSource
 from gateway.store.migrations import MIGRATIONS
-from gateway.store.usage import DAY_MS, UsageQuery, UsageRow, delete_older, insert_usage, overview, page_usage, spent
+from gateway.store.usage import (
+    DAY_MS,
+    ROWS_AT_ONCE,
+    UsageQuery,
+    UsageWriter,
+    delete_older,
+    overview,
+    page_usage,
+    spent,
+)
 
 
 def event(number, time, **more):
@@ -18,7 +29,14 @@ def event(number, time, **more):
         "reasoning_tokens": 0, "cost": 100, "key_source": "user", "provider_key_id": None, "provider_key_name": None,
         "estimated": 0, "price_version": "",
     }  # fmt: skip
-    return UsageRow(id=f"aigu_{number:03}", event_time=time, **{**values, **more})
+    return UsageEvent(event_time_ms=time, **{**values, **more}), number
+
+
+def insert_usage(db, events):
+    writer = UsageWriter(db)
+    for start in range(0, len(events), ROWS_AT_ONCE):
+        part = events[start : start + ROWS_AT_ONCE]
+        writer.add([value for event, number in part for value in event.columns(number, writer)])
 
 
 @pytest.fixture
@@ -32,7 +50,7 @@ def db():
 
 
 def ids(rows):
-    return [int(row.id[5:]) for row in rows]
+    return [row.number for row in rows]
 
 
 def test_cp_50_windows_include_both_ends_and_pages_have_no_gap(db):
@@ -40,7 +58,7 @@ def test_cp_50_windows_include_both_ends_and_pages_have_no_gap(db):
     seen, before = [], None
     while rows := page_usage(db, UsageQuery(start=101, end=103, limit=4, before=before)):
         seen += ids(rows)
-        before = (rows[-1].event_time, rows[-1].id)
+        before = (rows[-1].event_time, rows[-1].number)
     assert seen == [11, 10, 9, 8, 7, 6, 5, 4, 3]
 
 
@@ -81,3 +99,73 @@ def test_cp_51_retention_deletes_only_what_is_older(db):
     insert_usage(db, [event(number, number) for number in range(6)])
     assert delete_older(db, 4) == 4
     assert ids(page_usage(db, UsageQuery(start=0, end=9))) == [5, 4]
+
+
+def kinds(db):
+    return db.execute("SELECT day, model FROM usage_kinds ORDER BY day, model").fetchall()
+
+
+def test_what_attempts_of_a_day_share_is_kept_once_and_goes_with_the_last_of_them(db):
+    insert_usage(db, [event(number, number * DAY_MS // 4, model="ab"[number % 2]) for number in range(12)])
+    insert_usage(db, [event(12, 2 * DAY_MS, model="b")])
+    assert kinds(db) == [(day, model) for day in range(3) for model in "ab"]
+    while delete_older(db, 2 * DAY_MS + 1):
+        pass
+    assert kinds(db) == [(2, "a"), (2, "b")]
+    assert ids(page_usage(db, UsageQuery(start=0, end=9 * DAY_MS))) == [11, 10, 9]
+
+
+def test_kinds_stay_as_long_as_older_events_wait_for_their_deletion(db, monkeypatch):
+    monkeypatch.setattr("gateway.store.usage._DELETED_AT_ONCE", 2)
+    insert_usage(db, [event(number, number) for number in range(5)])
+    seen = []
+    while delete_older(db, DAY_MS):
+        seen.append(len(page_usage(db, UsageQuery(start=0, end=9))))
+    assert (seen, kinds(db)) == ([3, 1, 0], [])
+
+
+def test_cp_10_ids_of_events_follow_from_their_numbers(db):
+    numbers = IdSource().reserve(3, 10**18), IdSource(10**18 + 2).reserve(1, 0)
+    insert_usage(db, [event(number, 1) for number in range(numbers[0], numbers[0] + 3)] + [event(numbers[1], 1)])
+    found = [row.id for row in page_usage(db, UsageQuery(start=0, end=9))]
+    assert found == sorted(set(found), reverse=True)
+    assert found == [row.id for row in page_usage(db, UsageQuery(start=0, end=9))]
+    assert all(len(row_id) == 32 and row_id.startswith("aigu_") and row_id.isascii() for row_id in found)
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 200])
+def test_any_number_of_rows_is_written(db, count):
+    insert_usage(db, [event(number, number, input_tokens=number) for number in range(count)])
+    rows = page_usage(db, UsageQuery(start=0, end=count, limit=1_000))
+    assert [(row.number, row.event_time, row.input_tokens) for row in rows] == [
+        (number, number, number) for number in reversed(range(count))
+    ]
+
+
+def test_cp_108_events_of_older_stores_are_kept():
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    for statement in (*MIGRATIONS[0], *MIGRATIONS[1]):
+        db.execute(statement)
+    source, old = IdSource(), []
+    for time, stored in ((1, None), (2, "aigpk_1"), (DAY_MS, None)):
+        values = {
+            "id": source.draw("aigu_", 10**18), "event_time": time, "request_id": f"r{time}", "access_key_id": "aigk_1",
+            "provider": "openai", "provider_name": "OpenAI", "model": "m", "model_name": "M", "attempt": 1,
+            "is_final": 1, "status": 200, "timed_out": 0, "is_error": 0, "is_streaming": 0, "key_source": "user",
+            "stop_reason": "stop", "input_tokens": 10, "output_tokens": 5, "cache_read_tokens": 4,
+            "reasoning_tokens": 3, "cost": 100, "provider_key_id": stored,
+            "provider_key_name": stored and "sk-***", "estimated": 0, "price_version": "input=1",
+            "cache_write_tokens": 2,
+        }  # fmt: skip
+        columns, marks = ", ".join(values), ", ".join("?" * len(values))
+        db.execute(f"INSERT INTO usage ({columns}) VALUES ({marks})", list(values.values()))
+        old.append(values)
+    for statement in MIGRATIONS[2]:
+        db.execute(statement)
+    rows = page_usage(db, UsageQuery(start=0, end=9 * DAY_MS))
+    assert [row.id[:16] for row in rows] == [values["id"][:16] for values in reversed(old)], "their times are kept"
+    assert [row._asdict() | {"number": 0} for row in rows] == [
+        {"number": 0, **{name: value for name, value in values.items() if name != "id"}} for values in reversed(old)
+    ]
+    assert kinds(db) == [(0, "m"), (0, "m"), (1, "m")]
+    db.close()
