@@ -40,7 +40,7 @@ class Answer:
     )  # fmt: skip
 
     def __init__(
-        self, call: AiCall, attempt: Attempt, held: Held, credential: UpstreamCredential | None, *, injects_usage: bool
+        self, call: AiCall, attempt: Attempt, held: Held, credential: UpstreamCredential | None, injects_usage: bool
     ) -> None:
         assert call.surface_of is not None
         self._call = call
@@ -227,8 +227,8 @@ class Answer:
             return
         measure = Measure(
             SUCCESS if ending is Ending.COMPLETE and self.status < 400 else _measured(ending, self.status),
-            gateway_s=max(0.0, sent - exchange.started),
-            upstream_s=completed - sent,
+            max(0.0, sent - exchange.started),
+            completed - sent,
         )
         if self.event_stream and attempt.first_byte:
             measure.stream(

@@ -65,7 +65,7 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
         held = await gateway.transport.send(origin, message, expect, limit_s, left_s, pooled=held is None)
     _note_answer(call, attempt, held, key)
     if held.failure is None:
-        return Answer(call, attempt, held, credential, injects_usage=body.injects_usage)
+        return Answer(call, attempt, held, credential, body.injects_usage)
     _note_failure(call, attempt, held.failure, credential)
     if held.failure.kind == "timeout" and left_s <= limit_s:
         call.end()
@@ -96,8 +96,8 @@ def _note_failure(call: AiCall, attempt: Attempt, failure: Failure, credential: 
     call.failed(attempt, failure.kind, code, message)
     measure = Measure(
         _measured(failure),
-        gateway_s=max(0.0, attempt.sent - call.exchange.started),
-        upstream_s=attempt.completed - attempt.sent,
+        max(0.0, attempt.sent - call.exchange.started),
+        attempt.completed - attempt.sent,
     )
     call.gateway.record_attempt(attempt, measure)
 

@@ -55,7 +55,7 @@ class Measure:
         "per_token_us", "provider_input", "provider_output", "upstream_bin", "upstream_us",
     )  # fmt: skip
 
-    def __init__(self, outcome: Outcome, *, gateway_s: float = -1.0, upstream_s: float = -1.0) -> None:
+    def __init__(self, outcome: Outcome, gateway_s: float = -1.0, upstream_s: float = -1.0) -> None:
         self.outcome = outcome
         #: request received → upstream request sent
         self.gateway_us = us = int(gateway_s * 1e6)

@@ -85,26 +85,12 @@ def open_exchange(downstream: Downstream, head: RequestHead, parts: HandlerParts
     trusted = snapshot.settings.server.trusted_proxies
     if trusted:
         conn = _behind_proxy(conn, headers, trusted)
+    clock = parts.clock
     return Exchange(
-        request_id=parts.next_id(),
-        snapshot=snapshot,
-        endpoint=endpoint,
-        conn=conn,
-        downstream=downstream,
-        method=head.method,
-        raw_target=head.target,
-        path=head.path,
-        query=head.query,
-        host=head.host,
-        scheme=endpoint.scheme,
-        headers=headers,
-        started=parts.clock.monotonic(),
-        started_s=parts.clock.now(),
-        http_version="HTTP/1.1" if head.http_11 else "HTTP/1.0",
-        keep_alive=head.keep_alive,
-        content_length=length,
-        head=head,
-    )
+        parts.next_id(), snapshot, endpoint, conn, downstream, head.method, head.target, head.path, head.query,
+        head.host, endpoint.scheme, headers, clock.monotonic(), clock.now(),
+        "HTTP/1.1" if head.http_11 else "HTTP/1.0", head.keep_alive, length, head,
+    )  # fmt: skip
 
 
 def _host(headers: HeaderMap, *, required: bool) -> str:

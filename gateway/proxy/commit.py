@@ -132,16 +132,13 @@ def _send_head(exchange: Exchange, downstream: Downstream, answer: HeldAnswer, h
 
 def _send_whole(exchange: Exchange, downstream: Downstream, status: int, headers: bytes, body: bytes) -> None:
     exchange.sent_bytes = len(body)
+    kept_10 = exchange.http_version != "HTTP/1.1"
     downstream.write(
         respond.complete_response(
-            status,
-            headers,
-            body,
-            keep_alive=exchange.keep_alive,
-            head_only=exchange.method == "HEAD",
-            keep_alive_10=exchange.http_version != "HTTP/1.1",
+            status, headers, body, keep_alive=exchange.keep_alive, head_only=exchange.method == "HEAD",
+            keep_alive_10=kept_10,
         )
-    )
+    )  # fmt: skip
 
 
 async def _relay(

@@ -88,6 +88,9 @@ def complete_response(
     status: int, headers: bytes, body: bytes, *, keep_alive: bool, head_only: bool = False, keep_alive_10: bool = False
 ) -> bytes:
     """A whole response with its content-length; 204 and 304 have no body (TP-223)."""
+    line = _STATUS_LINES.get(status) or status_line(status)
+    if keep_alive and not head_only and not keep_alive_10 and status not in _NO_BODY:
+        return b"".join((line, headers, b"content-length: %d\r\n\r\n" % len(body), body))
     if status in _NO_BODY:
         body = b""
         length = b""
@@ -96,4 +99,4 @@ def complete_response(
     connection = (
         b"" if keep_alive and not keep_alive_10 else b"connection: %b\r\n" % (b"keep-alive" if keep_alive else b"close")
     )
-    return b"".join((status_line(status), headers, length, connection, b"\r\n", b"" if head_only else body))
+    return b"".join((line, headers, length, connection, b"\r\n", b"" if head_only else body))

@@ -14,13 +14,13 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from gateway.upstream.framing import (
     HEAD_LIMIT_BYTES,
     SIZES,
+    STATUS_LINES,
     BadResponse,
     Framing,
     ParseHead,
@@ -28,13 +28,12 @@ from gateway.upstream.framing import (
     begun_head,
     frame_size,
     require_line_end,
+    status_of,
 )
 
 if TYPE_CHECKING:
     from gateway.upstream.codec import Head
     from gateway.upstream.origin import Origin
-
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\x00]*)?\r\n")
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -162,16 +161,14 @@ class UpstreamConnection(asyncio.Protocol):
         if end < 0:
             self._buffer = begun_head(data)
             return
-        match = _STATUS_LINE.match(data)
-        if match is None:
-            raise BadResponse("malformed status line")
+        line = data[: data.find(b"\r\n")]
+        status, minor = STATUS_LINES.get(line) or status_of(line)
         self._buffer = b""
-        status = int(match[2])
         rest = data[end + 4 :]
         if status < 200:
             self._skip_informational(status, rest)
             return
-        head = self._parse_head(data[: end + 2], 1 if match[1] == b"1" else 0)
+        head = self._parse_head(data[: end + 2], minor)
         self._begin_body(status, head)
         response = self.response
         assert response is not None

@@ -18,6 +18,10 @@ _SIZES_LIMIT = 4_096
 _USUAL_LINE_BYTES = 8
 #: sizes that lines of chunk frames state, of all connections: a bounded cache
 SIZES: Final[dict[bytes, int]] = {}
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\x00]*)?")
+_STATUS_LINES_LIMIT = 256
+#: what status lines say, as ``status_of`` reads them: a bounded cache
+STATUS_LINES: Final[dict[bytes, tuple[int, int]]] = {}
 
 
 class Framing(enum.Enum):
@@ -88,6 +92,17 @@ def begun_head(data: bytes) -> bytes:
     if len(data) >= 5 and not data.startswith(b"HTTP/"):
         raise BadResponse("not an HTTP response")
     return data
+
+
+def status_of(line: bytes) -> tuple[int, int]:
+    """(status, minor version) of a status line without its line end."""
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise BadResponse("malformed status line")
+    read = int(match[2]), int(match[1])
+    if len(STATUS_LINES) < _STATUS_LINES_LIMIT and len(line) <= 64:
+        STATUS_LINES[line] = read
+    return read
 
 
 def require_line_end(data: bytes, position: int) -> None:
