@@ -56,8 +56,6 @@ _UNITS = {
 
 #: longer texts are not kept with a head, unless they are its own
 _SHORT = 4_096
-#: no value is this one
-_NOTHING_MET: tuple[object, bytes] = object(), b""
 #: values that the fast encoder writes as TP-266 says
 _PLAIN = frozenset((str, ValueList, int, bool, type(None)))
 
@@ -83,19 +81,23 @@ class Config:
 class Result:
     """``actions.ngrok.rate_limit`` (TP-282). The bucket is shown as a digest, since it may hold credentials."""
 
-    __slots__ = ("_key", "error", "limited")
+    __slots__ = ("error", "key", "limited")
     __cel__: ClassVar[Mapping[str, CelType]] = {
         "limited": BOOL, "bucket_key": STRING, "error": nullable(object_of(ActionError)),
     }  # fmt: skip
 
-    def __init__(self, key: bytes, error: GatewayError | None) -> None:
-        self._key = key
+    def __init__(self, key: bytes, error: GatewayError | None = None) -> None:
+        self.key = key
         self.limited = error is not None
         self.error = None if error is None else ActionError.of(error)
 
     @property
     def bucket_key(self) -> str:
-        return self._key.hex()
+        return self.key.hex()
+
+
+#: no value is this one
+_NOTHING_MET: tuple[object, Result] = object(), Result(b"")
 
 
 def parse_rate(source: str) -> Rate | None:
@@ -160,50 +162,51 @@ def compile_rate_limit(config: Config, deps: CompileDeps) -> CompiledAction:
     """TP-265 to TP-282. The limiter is that of the same identity, whatever else was edited (TP-269)."""
     admit = _limiter(config, deps).admit
     monotonic = deps.clock.monotonic
-    key_of = _key_of_one(*config.bucket_key) if len(config.bucket_key) == 1 else _key_of_several(config.bucket_key)
+    bucket_of = _of_one(*config.bucket_key) if len(config.bucket_key) == 1 else _of_several(config.bucket_key)
     refusal = _refusal(config)
     enforce = config.enforce
 
     def run(exchange: Exchange) -> Refuse | None:
-        key = key_of(exchange)
-        wait_s = admit(key, monotonic())
+        admitted = bucket_of(exchange)
+        wait_s = admit(admitted.key, monotonic())
         if not wait_s:
-            exchange.results["rate_limit"] = Result(key, None)
+            exchange.results["rate_limit"] = admitted
             return None
         error = refusal(wait_s)
-        exchange.results["rate_limit"] = Result(key, error)
+        exchange.results["rate_limit"] = Result(admitted.key, error)
         return Refuse(error) if enforce else None
 
     return CompiledAction("rate-limit", run)
 
 
-def _key_of_several(entries: Sequence[Expression]) -> Callable[[Exchange], bytes]:
+def _of_several(entries: Sequence[Expression]) -> Callable[[Exchange], Result]:
+    """What an admitted request's result is, which tells its bucket."""
     values = tuple(entry.value for entry in entries)
-    return lambda exchange: bucket_key(bucket_text([value(exchange) for value in values]))
+    return lambda exchange: Result(bucket_key(bucket_text([value(exchange) for value in values])))
 
 
-def _key_of_one(entry: Expression) -> Callable[[Exchange], bytes]:
+def _of_one(entry: Expression) -> Callable[[Exchange], Result]:
     """The same for one expression. A request that still has its head shares it with others, and so the values in it,
-    which nobody changes: the key of the very value that was met with this head before is known."""
+    which nobody changes: the bucket of the very value that was met with this head before is known."""
     evaluate = entry.program.evaluate
 
-    def key_of(exchange: Exchange) -> bytes:
+    def bucket_of(exchange: Exchange) -> Result:
         try:
             value = evaluate(exchange.scope)
         except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
             raise entry.failure(error) from None
         head = exchange.head
         if head is None:
-            return bucket_key(bucket_text([value]))
-        noted: tuple[object, bytes] = head.notes.get(evaluate, _NOTHING_MET)
-        met, key = noted
+            return Result(bucket_key(bucket_text([value])))
+        noted: tuple[object, Result] = head.notes.get(evaluate, _NOTHING_MET)
+        met, admitted = noted
         if met is not value:
-            key = bucket_key(bucket_text([value]))
+            admitted = Result(bucket_key(bucket_text([value])))
             if value.__class__ is ValueList or (value.__class__ is str and len(value) <= _SHORT):
-                head.notes[evaluate] = value, key
-        return key
+                head.notes[evaluate] = value, admitted
+        return admitted
 
-    return key_of
+    return bucket_of
 
 
 def _limiter(config: Config, deps: CompileDeps) -> Limiter:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from hmac import compare_digest
 from secrets import token_hex
 
-_SALT = token_hex(32)
+_SALT = token_hex(16)
 
 
 def keyed(text: str) -> int:
