@@ -7,6 +7,8 @@ import sqlite3
 import pytest
 
 from gateway.auth.usage import UsageEvent
+from gateway.clock import ManualClock
+from gateway.store.db import Store, StoreOptions
 from gateway.store.ids import IdSource
 from gateway.store.migrations import MIGRATIONS
 from gateway.store.usage import (
@@ -140,6 +142,18 @@ def test_any_number_of_rows_is_written(db, count):
     assert [(row.number, row.event_time, row.input_tokens) for row in rows] == [
         (number, number, number) for number in reversed(range(count))
     ]
+
+
+def test_ag_288_a_batch_is_written_as_a_whole_or_not_at_all(tmp_path):
+    """A statement that fails keeps what it has done: the transaction takes it back, kinds included."""
+    store = Store.open(StoreOptions(tmp_path), ManualClock())
+    good, bad = [event(number, number) for number in range(1, 70)], event(3, 3)
+    with pytest.raises(sqlite3.IntegrityError):
+        store.write_now(lambda tx: insert_usage(tx.db, [*good, bad]))
+    assert store.read_now(lambda db: (page_usage(db, UsageQuery(start=0, end=99)), kinds(db))) == ([], [])
+    store.write_now(lambda tx: insert_usage(tx.db, good))
+    assert len(store.read_now(lambda db: page_usage(db, UsageQuery(start=0, end=99)))) == len(good)
+    store.close()
 
 
 def test_cp_108_events_of_older_stores_are_kept():
