@@ -69,7 +69,7 @@ class AiRequest:
 
     __slots__ = (
         "_also_values", "_compact", "_members", "body", "client_set_stream_options", "document", "model", "models",
-        "stream", "surface",
+        "names", "stream", "surface",
     )  # fmt: skip
 
     def __init__(self, surface: Surface, body: bytes, document: dict[str, Any]) -> None:
@@ -80,20 +80,18 @@ class AiRequest:
         self.model: str | None = None
         #: the entries of ``models`` that are not blank
         self.models: tuple[str, ...] = ()
+        #: the request list (AG-72): ``model`` first, then ``models``, in order
+        self.names: tuple[str, ...] = ()
         #: what the client asked for; whether the answer streams is judged on the forwarded body (AG-261)
         self.stream = document.get("stream") is True
         #: ``stream_options.include_usage`` is present, with either value (AG-244)
-        self.client_set_stream_options = sets_include_usage(document.get("stream_options"))
+        options = document.get("stream_options")
+        self.client_set_stream_options = options is not None and sets_include_usage(options)
         # how the names were proven distinct: a compact body, members walked, or else every name stands there once,
         # except for those that stand there as values, too
         self._compact = False
         self._also_values: tuple[str, ...] = ()
         self._members: dict[str, Member] | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The request list (AG-72): ``model`` first, then ``models``, in order."""
-        return self.models if self.model is None else (self.model, *self.models)
 
     def member(self, name: str) -> Member:
         """The place of a top-level member of ``document``; KeyError if there is none."""
@@ -130,15 +128,25 @@ class AiRequest:
 
 def parse_request(surface: Surface, body: bytes) -> AiRequest:
     """Parses one decoded body; raises GatewayError 3801 (AG-70, AG-72)."""
-    document = _load(body)
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        document = _load_tolerant(body, error)
+    if not isinstance(document, dict):
+        raise _invalid("not a JSON object")
     request = AiRequest(surface, body, document)
     if not _names_are_distinct(request):
         request._members = scan_members(body)
-    request.model = _model(document.get("model"))
-    models = document.get("models")
+    model, models = document.get("model"), document.get("models")
+    if model is not None and not isinstance(model, str):
+        raise _invalid("'model' must be a string")
+    if model and not model.isspace():
+        request.model = model
+        request.names = (model,)
     if models is not None:
         request.models = _models(models)
-        if len(request.models) + (request.model is not None) > MAX_NAMES:
+        request.names += request.models
+        if len(request.names) > MAX_NAMES:
             raise _invalid(f"more than {MAX_NAMES} model names")
     return request
 
@@ -184,16 +192,6 @@ def value_end(body: bytes, start: int) -> int:
     return found.end()
 
 
-def _load(body: bytes) -> dict[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        document = _load_tolerant(body, error)
-    if not isinstance(document, dict):
-        raise _invalid("not a JSON object")
-    return document
-
-
 def _load_tolerant(body: bytes, error: orjson.JSONDecodeError) -> Any:
     """What orjson refuses though it is JSON; anything else fails with orjson's reason, which names line and column."""
     if "surrogate" in str(error) or "infinity" in str(error):
@@ -209,9 +207,13 @@ def _load_tolerant(body: bytes, error: orjson.JSONDecodeError) -> Any:
 def _names_are_distinct(request: AiRequest) -> bool:
     """Proves it cheaply, or gives False: then the members have to be walked."""
     body, document = request.body, request.document
-    if b'": ' not in body[:256] and _is_compact(document, body):
-        request._compact = True
-        return True
+    if body[body.find(b'":') + 2] != 0x20:  # what stands behind the first name tells whether it is worth a try
+        try:
+            request._compact = compact = orjson.dumps(document) == body
+        except TypeError:  # a lone surrogate, or a number beyond 64 bits
+            compact = False
+        if compact:
+            return True
     if len(document) > _COUNTED_MEMBERS or _may_escape_names(body):
         return False
     count = body.count
@@ -237,13 +239,6 @@ def _is_one_name(body: bytes, needle: bytes) -> bool:
     return 1 + count(needle + b",") + count(needle + b"}") + count(needle + b"]") == count(needle)
 
 
-def _is_compact(document: dict[str, Any], body: bytes) -> bool:
-    try:
-        return orjson.dumps(document) == body
-    except TypeError:  # a lone surrogate, or a number beyond 64 bits
-        return False
-
-
 def _may_escape_names(body: bytes) -> bool:
     return b"\\u00" in body and _ESCAPED_NAME_CHARACTER.search(body) is not None
 
@@ -260,14 +255,6 @@ def _needle(name: str) -> bytes:
 def _unescaped(raw_name: bytes) -> str:
     name: str = _tolerant.decode(raw_name.decode())
     return name
-
-
-def _model(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise _invalid("'model' must be a string")
-    return value if value.strip() else None
 
 
 def _models(value: Any) -> tuple[str, ...]:
