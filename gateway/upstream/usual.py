@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from gateway.upstream.blocks import payload_of
 from gateway.upstream.framing import SIZES
 from gateway.upstream.pattern import Pattern, learn
 
 _QUOTE, _BACKSLASH, _LF, _CR = b'"\\\n\r'
-_LONGEST_BYTES: Final = 4_096
+_LONGEST_BYTES: Final = 8_192
+#: size lines and payloads, and what is behind the last line end
+_PIECES_OF_TWO: Final = 5
 _DROP: Final = deque[bytes](maxlen=0).append
 
 
@@ -72,8 +73,31 @@ class UsualEvents:
             self._keep(text)
             self.passed_bytes += len(data)
             self._write(data)
-        else:
+        elif data[self._foot_at] != self._foot or not self._pass_on_many(data):
             self._otherwise(data)
+
+    def _pass_on_many(self, data: bytes) -> bool:
+        """The same for a block of several frames: what comes faster than it is read, or was held up on the way."""
+        pieces = data.split(b"\r\n")
+        if len(pieces) < _PIECES_OF_TWO or pieces[-1]:
+            return False
+        lines, payloads = pieces[:-1:2], pieces[1::2]
+        head, foot, start, end = (
+            self._pattern.head,
+            self._pattern.foot,
+            len(self._pattern.head),
+            -len(self._pattern.foot),
+        )
+        texts = [payload[start:end] for payload in payloads if payload[:start] == head and payload[end:] == foot]
+        if len(texts) < len(lines) or b"" in texts or list(map(SIZES.get, lines)) != list(map(len, payloads)):
+            return False
+        text = b"\0".join(texts)
+        if _QUOTE in text or _LF in text or _CR in text or text[-1] == _BACKSLASH or text.find(b"\\\0") >= 0:
+            return False
+        self._keep(text.replace(b"\0", b""))
+        self.passed_bytes += len(data)
+        self._write(data)
+        return True
 
     def _pass_on_padded(self, data: bytes) -> None:
         """The same where padding follows the text."""
@@ -109,10 +133,9 @@ class UsualEvents:
 def usual_events(
     before: bytes, frames: bytes, write: Callable[[bytes], None], otherwise: Callable[[bytes], None], *, keeps: bool
 ) -> UsualEvents | None:
-    """Made from two blocks of whole frames, if those are two events of one pattern in a frame each."""
-    if len(frames) > _LONGEST_BYTES or len(before) > _LONGEST_BYTES:
+    """Made from the last two events of two blocks of whole frames, if those are of one pattern and in a frame each."""
+    pieces = (before + frames)[-_LONGEST_BYTES:].split(b"\r\n")
+    if len(pieces) < _PIECES_OF_TWO:
         return None
-    pattern = learn(payload_of(before), payload_of(frames))
-    if pattern is None:
-        return None
-    return UsualEvents(pattern, frames.find(b"\r\n"), write, otherwise, keeps=keeps)
+    pattern = learn(pieces[-4], pieces[-2])
+    return None if pattern is None else UsualEvents(pattern, len(pieces[-3]), write, otherwise, keeps=keeps)

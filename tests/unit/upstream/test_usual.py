@@ -58,13 +58,16 @@ def texts_of(rig: Rig) -> str:
     return "".join(generated.texts())
 
 
-@given(events=EVENTS, ends=st.booleans(), cut=st.integers(1, 40))
-async def test_a_relay_that_looks_at_every_event_does_the_same(events: list[bytes], ends: bool, cut: int) -> None:
+@given(events=EVENTS, ends=st.booleans(), cut=st.integers(1, 40), many=st.sampled_from([1, 1, 2, 3, 5]))
+async def test_a_relay_that_looks_at_every_event_does_the_same(
+    events: list[bytes], ends: bool, cut: int, many: int
+) -> None:
     seen = []
     for looks in (True, False):
         rig = rig_of(looks=looks)
-        for one in [*events, *([DONE] if ends else [])]:
-            block = chunk(one, end=False)
+        sent_by_upstream = [*events, *([DONE] if ends else [])]
+        for start in range(0, len(sent_by_upstream), many):
+            block = chunk(*sent_by_upstream[start : start + many], end=False)
             rig.feed(block[:cut])
             if block[cut:]:
                 rig.feed(block[cut:])
@@ -92,6 +95,20 @@ async def test_usual_events_are_passed_without_a_look() -> None:
     assert texts_of(rig).endswith("".join(f"word{number} " for number in range(20)))
     assert rig.endings == [Ending.CLIENT_GONE]
     assert rig.upstream.aborted
+
+
+async def test_blocks_of_several_usual_events_are_passed_without_a_look() -> None:
+    rig = rig_of(looks=False)
+    for number in range(20):
+        rig.feed(chunk(event(b"%d " % (number % 10)), end=False))
+    seen = rig.relay.blocks
+    for start in range(20, 40, 4):
+        rig.feed(chunk(*(event(b"%d " % (number % 10)) for number in range(start, start + 4)), end=False))
+    assert rig.relay.blocks == seen
+    rig.feed(chunk(event(b"x"), b'data: {"error":"1"}\n\n', event(b"y"), end=False))
+    assert rig.relay.blocks == seen + 1
+    rig.relay.client_gone()
+    assert texts_of(rig) == "first" + "0 1 2 3 4 5 6 7 8 9 " * 4 + "xy"
 
 
 async def test_padded_events_are_passed_without_a_look() -> None:
