@@ -1,12 +1,12 @@
 """One record per client request (AG-330, SV-30), as a JSON line or as a line for people.
 
 Built once, when the answer is complete, from the Exchange alone. Every request pays for it, so that the usual one (a
-model's answer at the first attempt) is written from a shape of its line: a third of the cost of a dict that is dumped.
+model's answer at the first attempt) is written with the record of one like it: two thirds of the cost of a new one.
 
 Invariants
     1. No bodies, no query strings, no full keys: keys come trimmed (AG-208).
     2. A request always gives a record, whatever it contained.
-    3. A line from a shape says what ``describe`` says, member by member and in the same order.
+    3. A line written with the record of another request is the line that ``describe`` leads to, byte by byte.
 
 Fields in JSON
     time event id endpoint key method path status ms gateway_ms bytes     always; ``key`` is a gateway key's id or null
@@ -33,16 +33,11 @@ from gateway.observability.logs import LogSink, Timestamps, rfc3339
 if TYPE_CHECKING:
     from decimal import Decimal
 
-#: shapes of lines kept, and how long one may be: their texts come from clients
+#: records kept, and how long one may be: their texts come from clients
 SHAPES_LIMIT: Final = 512
 _SHAPE_BYTES: Final = 2_048
-#: members that change between requests of one shape; ``key`` and ``ms`` are members of the attempt, too
-_PLACES: Final = (
-    "time", "id", "key", "ms", "gateway_ms", "bytes", "input_tokens", "output_tokens", "cost_usd", "first_byte_ms",
-)  # fmt: skip
-#: stands for their values; no text in UTF-8 has this byte
-_PLACE: Final = b"\xff"
 _dumps = orjson.dumps
+_LINE: Final = orjson.OPT_APPEND_NEWLINE
 
 _RESET = "\x1b[0m"
 _DIM = "\x1b[2m"
@@ -190,8 +185,8 @@ def encode_json(record: dict[str, Any]) -> bytes:
 class UsualLines:
     """Lines of the usual model request: 200, no error, one attempt, tokens reported, no ``log`` action.
 
-    A shape is the line around what changes between requests of one endpoint, path and candidate. Ids and keys, of which
-    there may be many, are no part of it. Joining takes two thirds of the time of filling a format.
+    Its shape is the record of the last request with the same endpoint, path and candidate: only what changes is set.
+    Ids and keys, of which there may be many, do not choose it.
     """
 
     __slots__ = ("_second", "_shapes", "_time", "_times")
@@ -200,8 +195,8 @@ class UsualLines:
         self._times = times
         self._second = -1
         #: that second, as text
-        self._time = b""
-        self._shapes: dict[tuple[object, ...], list[bytes]] = {}
+        self._time = ""
+        self._shapes: dict[tuple[object, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
 
     def line(self, exchange: Exchange, finished: float) -> bytes | None:
         """None if the request was not usual. The numbers are computed as in ``describe``."""
@@ -226,39 +221,30 @@ class UsualLines:
         )  # fmt: skip
         if not 0.0 <= started_s - self._second < 1.0:
             self._second = int(started_s)
-            self._time = b'"%b.' % self._times.format(self._second)[:-4].encode()
+            self._time = self._times.format(self._second)[:-3]
         total_s = finished - started
         try:
-            shape = self._shapes.get(shared) or self._add_shape(exchange, shared)
-            s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12 = shape
-            return b"".join((
-                s0, self._time, b'%03dZ"' % int((started_s - self._second) * 1000),
-                s1, _dumps(exchange.id),
-                s2, _dumps(ai.gateway_key_id),
-                s3, _dumps(total_s * 1e5 // 1.0 / 100.0),
-                s4, _dumps((total_s - exchange.upstream_wait_s) * 1e5 // 1.0 / 100.0),
-                s5, _dumps(exchange.sent_bytes),
-                s6, _dumps(usage.input),
-                s7, _dumps(usage.output),
-                s8, b"null" if cost is None else str(cost).encode(),
-                s9, _dumps((first_byte - started) * 1e5 // 1.0 / 100.0),
-                s10, _dumps((completed - attempt.started) * 1e5 // 1.0 / 100.0),
-                s11, _dumps(key.shown),
-                s12,
-            ))  # fmt: skip
+            record, only = self._shapes.get(shared) or self._add_shape(exchange, shared)
+            record["time"] = f"{self._time}{int((started_s - self._second) * 1000):03d}Z"
+            record["id"] = exchange.id
+            record["key"] = ai.gateway_key_id
+            record["ms"] = total_s * 1e5 // 1.0 / 100.0
+            record["gateway_ms"] = (total_s - exchange.upstream_wait_s) * 1e5 // 1.0 / 100.0
+            record["bytes"] = exchange.sent_bytes
+            record["input_tokens"] = usage.input
+            record["output_tokens"] = usage.output
+            record["cost_usd"] = None if cost is None else float(cost)
+            record["first_byte_ms"] = (first_byte - started) * 1e5 // 1.0 / 100.0
+            only["ms"] = (completed - attempt.started) * 1e5 // 1.0 / 100.0
+            only["key"] = key.shown
+            return _dumps(record, option=_LINE)
         except TypeError:  # a lone surrogate
             return None
 
-    def _add_shape(self, exchange: Exchange, shared: tuple[object, ...]) -> list[bytes]:
+    def _add_shape(self, exchange: Exchange, shared: tuple[object, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
         record = describe(exchange, 0.0, "")
-        for members in (record, *record["attempts"]):
-            members.update((name, None) for name in _PLACES if name in members)
-        text = _dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-        for name in _PLACES:
-            head = b'"%b":' % name.encode()  # never within a string, where quotes are escaped
-            text = text.replace(head + b"null", head + _PLACE)
-        shape = text.split(_PLACE)
-        if len(text) <= _SHAPE_BYTES:
+        shape = record, record["attempts"][0]
+        if len(_dumps(record)) <= _SHAPE_BYTES:
             if len(self._shapes) >= SHAPES_LIMIT:
                 self._shapes.clear()
             self._shapes[shared] = shape

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -282,10 +281,7 @@ def test_a_line_from_a_shape_says_what_describe_says(
         )  # fmt: skip
         ai.usage, ai.cost = SimpleNamespace(input=given, output=made, estimated=False), cost
         line = usual.line(exchange, finished)
-        assert line is not None
-        expected = encode_json(describe(exchange, finished, _time(exchange)))
-        assert json.loads(line, object_pairs_hook=list) == json.loads(expected, object_pairs_hook=list)
-        assert line.endswith(b"\n")
+        assert line == encode_json(describe(exchange, finished, _time(exchange)))
         exchange.id, gateway_key, counts = "req_2", "aigak_2", (1, 2, 3)
 
 
