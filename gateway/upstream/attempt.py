@@ -158,6 +158,18 @@ class Held(Turn):
 
     # ---- connection.Response --------------------------------------------------------------------------------------
 
+    def on_whole(self, status: int, head: Head, body: bytes) -> bool:
+        expect = self._expect
+        if expect.streaming or expect.as_is or status != 200 or head.content_encoding or head.is_event_stream:
+            return False
+        self.status = status
+        self.head = head
+        self.framing = Framing.SIZED
+        self.first_byte_at = self._loop.time()
+        self._held.append(body)
+        self._held_bytes = len(body)
+        return True
+
     def on_head(self, status: int, head: Head, framing: Framing) -> None:
         self.status = status
         self.head = head

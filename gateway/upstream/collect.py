@@ -6,11 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.upstream import decoding
-from gateway.upstream.framing import Framing, Source
+from gateway.upstream.framing import Source
 
 if TYPE_CHECKING:
     from gateway.upstream.attempt import Held
-    from gateway.upstream.codec import Head
 
 
 class BodyBrokenError(Exception):
@@ -44,9 +43,6 @@ class _Collector:
         connection.want_frames(None)
         connection.resume()
         self._check_size()
-
-    def on_head(self, status: int, head: Head, framing: Framing) -> None:
-        raise AssertionError("the head was received before")
 
     def on_frames(self, frames: bytes, payload_end: bytes) -> None:
         raise AssertionError("frames were not asked for")

@@ -24,6 +24,7 @@ from gateway.upstream.framing import (
     BadResponse,
     Framing,
     ParseHead,
+    Receiver,
     Response,
     begun_head,
     frame_size,
@@ -71,7 +72,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     # ---- requests -------------------------------------------------------------------------------------------------
 
-    def start(self, response: Response, request: bytes) -> None:
+    def start(self, response: Receiver, request: bytes) -> None:
         """Sends a request; what comes back goes to ``response``."""
         assert self.transport is not None
         self._reset()
@@ -169,9 +170,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._skip_informational(status, rest)
             return
         head = self._parse_head(data[: end + 2], minor)
+        response: Receiver = self.response  # type: ignore[assignment] # what ``start`` was given
+        if rest and len(rest) == head.content_length and response.on_whole(status, head, rest):
+            self._keep_alive = head.keep_alive
+            self._framing = Framing.SIZED
+            self._finish()
+            return
         self._begin_body(status, head)
-        response = self.response
-        assert response is not None
         response.on_head(status, head, self._framing)
         if self.response is not response:
             return  # the receiver gave the connection up

@@ -38,9 +38,8 @@ class BadResponse(ValueError):  # noqa: N818 - reads as what it is
 
 
 class Response(Protocol):
-    """The receiver of one response: see ``attempt.Transfer``."""
+    """The receiver of a response's body."""
 
-    def on_head(self, status: int, head: Head, framing: Framing) -> None: ...
     def on_payload(self, payload: bytes) -> None: ...
     def on_frames(self, frames: bytes, payload_end: bytes) -> None:
         """Whole chunk frames; ``payload_end``: the last bytes of the last one's payload."""
@@ -52,6 +51,16 @@ class Response(Protocol):
 
     def on_end(self) -> None: ...
     def on_broken(self, reason: str) -> None: ...
+
+
+class Receiver(Response, Protocol):
+    """The receiver of a whole response: see ``attempt.Held``. After the head another may take its place."""
+
+    def on_whole(self, status: int, head: Head, body: bytes) -> bool:
+        """Takes head and body in one, where nothing about them has to be judged; ``on_end`` follows. False: no."""
+        ...
+
+    def on_head(self, status: int, head: Head, framing: Framing) -> None: ...
 
 
 class Source(Protocol):

@@ -24,13 +24,12 @@ from typing import TYPE_CHECKING, Final
 from gateway.upstream import decoding, sse
 from gateway.upstream.blocks import frame, last_events, payload_of, usage_events
 from gateway.upstream.codec import NOTHING_KEPT, common_end
-from gateway.upstream.framing import Framing, Source
+from gateway.upstream.framing import Source
 from gateway.upstream.relay_plan import Ending, RelayLimits, RelayPlan
 from gateway.upstream.usual import UsualEvents, usual_events
 
 if TYPE_CHECKING:
     from gateway.upstream.attempt import Held
-    from gateway.upstream.codec import Head
 
 __all__ = ["Ending", "Relay", "RelayLimits", "RelayPlan"]
 
@@ -208,9 +207,6 @@ class Relay:
         connection, usual = self._connection, self._usual
         if self._simple and not self._tail and self._decoder is None and connection is not None:
             connection.want_frames(connection.feed_frames if usual is None else usual.feed)
-
-    def on_head(self, status: int, head: Head, framing: Framing) -> None:
-        raise AssertionError("the head was received before commit")
 
     def on_end(self) -> None:
         self._end_run()

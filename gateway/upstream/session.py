@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.upstream.attempt import Expectations, Held
-from gateway.upstream.framing import BadResponse, Framing, ParseHead, Response
+from gateway.upstream.framing import BadResponse, Framing, ParseHead, Receiver, Response
 
 if TYPE_CHECKING:
     from gateway.upstream.codec import Head
@@ -32,7 +32,7 @@ class SessionConnection:
 
     __slots__ = ("_parse_head", "_running", "_task", "_transport", "received", "response", "reused")
 
-    def __init__(self, response: Response, parse_head: ParseHead) -> None:
+    def __init__(self, response: Receiver, parse_head: ParseHead) -> None:
         self.response: Response | None = response
         self.received = False
         self.reused = False
@@ -90,8 +90,9 @@ class SessionConnection:
         )
         head = self._parse_head(raw, version.minor if version is not None else 1)
         self.received = True
-        if self.response is not None:
-            self.response.on_head(answer.status, head, _framing(answer.status, head))
+        receiver: Receiver | None = self.response  # type: ignore[assignment] # what it was made for
+        if receiver is not None:
+            receiver.on_head(answer.status, head, _framing(answer.status, head))
         async for data in answer.content.iter_any():
             await self._running.wait()
             if self.response is None:

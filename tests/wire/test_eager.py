@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.exchange import Exchange
+from gateway.proxy.request_server import DownstreamServer
 from tests.wire.running import RunningGateway, ai_policy, read_answer, request_bytes, settings_for
 from tests.wire.serving import CHAT_PATH, chat_body, connect, provider_entry, serving, until
 from tests.wire.upstreams import (
@@ -185,7 +186,8 @@ async def test_an_idle_connection_is_not_taken_for_one_that_waits() -> None:
     """aiohttp's keep-alive timer closes idle connections; one whose request waits upstream is not idle."""
     late = [request(), WHOLE, request(), wait(0.6), WHOLE]
     async with ScriptedUpstream(late) as upstream, behind(upstream) as (gateway, _):
-        gateway.process.listeners[0]._factory._kwargs["keepalive_timeout"] = 0.2
+        server: DownstreamServer = gateway.process.listeners[0]._factory
+        server._kwargs["keepalive_timeout"] = 0.2
         reader, writer = await connect(gateway)
         assert [await ask(reader, writer) for _ in range(2)] == [200, 200]
         assert await reader.read() == b""  # and now it is
