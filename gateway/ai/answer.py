@@ -61,6 +61,8 @@ class Answer:
         self.kept: Kept = NOTHING_KEPT
         if self.event_stream:
             self.kept = Delivered(call.surface_of, call.gateway.estimator.retention)
+            if call.request is not None:
+                call.request.forget_document()
         #: the client did not ask for the usage chunk (AG-244)
         self.strip_usage = injects_usage and self.event_stream
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import orjson
 
@@ -93,6 +93,18 @@ class AiRequest:
         self._also_values: tuple[str, ...] = ()
         self._members: dict[str, Member] | None = None
 
+    def forget_document(self) -> None:
+        """For the time of a long answer: ``document`` takes more memory than the body, from which it is read again."""
+        del self.document
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "document":
+                raise AttributeError(name)
+            self.document = _load(self.body)
+            return self.document
+
     def member(self, name: str) -> Member:
         """The place of a top-level member of ``document``; KeyError if there is none."""
         if self._members is None:
@@ -128,10 +140,7 @@ class AiRequest:
 
 def parse_request(surface: Surface, body: bytes) -> AiRequest:
     """Parses one decoded body; raises GatewayError 3801 (AG-70, AG-72)."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        document = _load_tolerant(body, error)
+    document = _load(body)
     if not isinstance(document, dict):
         raise _invalid("not a JSON object")
     request = AiRequest(surface, body, document)
@@ -190,6 +199,13 @@ def value_end(body: bytes, start: int) -> int:
     if found is None:
         raise ValueError("no value here")
     return found.end()
+
+
+def _load(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return _load_tolerant(body, error)
 
 
 def _load_tolerant(body: bytes, error: orjson.JSONDecodeError) -> Any:

@@ -216,3 +216,14 @@ def test_value_end_of_each_kind():
 
 def test_scan_members_of_an_empty_object():
     assert scan_members(b" {  } ") == {}
+
+
+@pytest.mark.parametrize("body", [b'{"model": "a", "n": [1, {"b": "\xc3\xa9"}]}', b'{"model":"a","user":"\\ud800"}'])
+def test_a_forgotten_document_is_read_again(body: bytes) -> None:
+    request = parse_request(CHAT, body)
+    before = request.document
+    request.forget_document()
+    assert request.document == before
+    assert request.document is request.document
+    with pytest.raises(AttributeError):
+        request.documents  # type: ignore[attr-defined]  # noqa: B018
