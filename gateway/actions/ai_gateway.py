@@ -29,7 +29,8 @@ def compile_ai_gateway(config: AiGatewayConfig, deps: CompileDeps) -> CompiledAc
     def run(exchange: Exchange) -> Awaitable[Outcome]:
         return failover.run(gateway, exchange)
 
-    return CompiledAction("ai-gateway", run, is_async=True, is_eager=True)
+    halts = config.on_error == "halt"
+    return CompiledAction("ai-gateway", run, is_async=True, is_eager=True, is_final=halts)
 
 
 def _terminates(config: AiGatewayConfig) -> Terminates:

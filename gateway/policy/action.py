@@ -85,14 +85,18 @@ Run: TypeAlias = Callable[["Exchange"], Outcome] | Callable[["Exchange"], Awaita
 class CompiledAction:
     """What the engine calls. ``run`` is a closure or bound method, which is faster than a callable object."""
 
-    __slots__ = ("is_async", "is_eager", "run", "type")
+    __slots__ = ("is_async", "is_eager", "is_final", "run", "type")
 
-    def __init__(self, type: str, run: Run, *, is_async: bool = False, is_eager: bool = False) -> None:
+    def __init__(
+        self, type: str, run: Run, *, is_async: bool = False, is_eager: bool = False, is_final: bool = False
+    ) -> None:
         self.type = type
         self.run = run
         self.is_async = is_async
         #: it waits, but can do so outside of a task (``gateway.eager``)
         self.is_eager = is_eager
+        #: it waits, and always ends its phase, by an outcome that it makes of its own failures as well
+        self.is_final = is_final
 
 
 class RuntimeRegistry:

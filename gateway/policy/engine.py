@@ -54,6 +54,8 @@ def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[O
                 except Exception as error:  # noqa: BLE001 - an action must never fail open
                     return _failed_action(phase, rule, action, error)
                 if action.is_async:
+                    if action.is_final:
+                        return cast("Awaitable[Outcome]", outcome)
                     return _finish(phase, rule, action, exchange, cast("Awaitable[Outcome]", outcome))
                 if outcome is not None:
                     return cast("Outcome", outcome)

@@ -36,8 +36,8 @@ from gateway.policy_tools.deciding import Decisions
 from gateway.policy_tools.documents import HOST, CaseFile, RequestPart, body_bytes
 from gateway.policy_tools.played import PlayedTransport
 from gateway.policy_tools.services import KnownKeys, services_of
-from gateway.proxy.request_server import DownstreamServer
 from gateway.proxy.handler import Handler, HandlerParts
+from gateway.proxy.request_server import DownstreamServer
 from gateway.secrets.sources import MemorySource, SecretTable
 from gateway.snapshot import Endpoint, Listener, Snapshot, SnapshotRef
 

@@ -143,7 +143,9 @@ class Handler:
             raise
         except Exception as exception:  # noqa: BLE001 - invariant 3: whatever it was, the client gets a plain 500
             self._parts.fault(exception, exchange)
-            self._send_error(exchange, failure(errors.INTERNAL), downstream)
+            internal = failure(errors.INTERNAL)
+            internal.cause = type(exception).__name__
+            self._send_error(exchange, internal, downstream)
         finally:
             self.inflight -= 1
             downstream.exchange = None

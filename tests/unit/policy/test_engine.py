@@ -195,6 +195,26 @@ async def test_cancelling_passes_through() -> None:
             await run_waiting(phase, request())
 
 
+async def test_a_final_action_answers_for_its_phase() -> None:
+    """Nothing stands around it: its outcome is the phase's, and so is an exception that it should not have raised."""
+    ends: list[Outcome | Exception] = [Forward("held"), RuntimeError("a bug")]
+
+    async def end(exchange: Exchange) -> Outcome:
+        found = ends.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    spec: ActionSpec[Any] = ActionSpec(
+        type="end", phases=frozenset(Phase), shape=record(dict),
+        compile=lambda config, deps: CompiledAction("end", end, is_async=True, is_final=True),
+    )  # fmt: skip
+    phase = compiled("on_http_request:\n- type: end\n", with_context=context(spec=spec))
+    assert await run_waiting(phase, request()) == Forward("held")
+    with pytest.raises(RuntimeError, match="a bug"):
+        await run_waiting(phase, request())
+
+
 # --- failing closed
 
 
