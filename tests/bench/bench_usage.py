@@ -89,7 +89,7 @@ class Recorder:
     def __init__(self, directory: Path, traffic: Traffic) -> None:
         self.traffic = traffic
         self.queue, ledger = UsageQueue(), Ledger(traffic.clock.now)
-        self.accounting = Accounting(traffic.clock)  # type: ignore[arg-type]
+        self.accounting = Accounting(traffic.clock)
         self.accounting.connect(usage=self.queue, ledger=ledger)
         self.store = Store.open(StoreOptions(directory), traffic.clock)
         plane = SimpleNamespace(usage=self.queue, ledger=ledger, store=self.store, clock=traffic.clock)

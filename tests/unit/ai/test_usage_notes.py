@@ -14,7 +14,7 @@ from gateway.ai.request import parse_request
 from gateway.ai.surfaces import CHAT
 from gateway.ai.usage import Usage
 from gateway.ai.usage_notes import notes_of, price_version
-from gateway.auth.usage import Unwritten, UsageEvent
+from gateway.auth.usage import Noted, Unwritten, UsageEvent
 from gateway.exchange import Attempt
 from gateway.secrets.secret import Secret
 
@@ -147,7 +147,8 @@ def test_notes_of_one_batch_are_told_apart():
     usages = [None, used(), used(0, 0), used(reported=False), used(10**9)]
     usages[3].estimated = True
     usages[4].stop_reason = "length"
-    notes, first = [], attempt(500, "http")
+    notes: list[Noted] = []
+    first = attempt(500, "http")
     for chosen, kept, (status, kind), usage in product(
         candidates, keys, ((200, ""), (200, "stream_error"), (429, "http"), (0, "connection"), (0, "timeout")), usages
     ):
