@@ -76,9 +76,12 @@ def _note_answer(call: AiCall, attempt: Attempt, held: Held, key: ProviderKey) -
     """Times, status and what the head says about the key's quota (AG-130), for success and failure alike."""
     clock = call.gateway.clock
     now = clock.monotonic()
-    call.exchange.upstream_wait_s += now - attempt.sent
+    waited_until = now
     if held.first_byte_at:
         attempt.first_byte = now - held.age_s()
+        if held.failure is None:  # the rest is added when the answer is over
+            waited_until = attempt.first_byte
+    call.exchange.upstream_wait_s += waited_until - attempt.sent
     status = attempt.status = held.status
     head = attempt.head = held.head
     if head is not None and status and (key.id or status in (429, 503)):

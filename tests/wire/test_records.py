@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from gateway.observability.record import describe
+from gateway.upstream.attempt import Held
 from tests.wire.running import RunningGateway
 from tests.wire.serving import CHAT_PATH, chat_body, connect, serving, until
 
@@ -46,6 +48,25 @@ async def test_ag_330_a_request_that_failed_over(stream: bool):
     assert 0 <= record["first_byte_ms"] < record["ms"]
     assert 0 <= record["gateway_ms"] < record["ms"]
     assert "canary" not in str(record)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_ag_335_time_spent_upstream_counts_once(stream: bool, monkeypatch: pytest.MonkeyPatch):
+    """Also that between an answer's first byte and the moment in which somebody looks at it."""
+    wake = Held._wake
+
+    def wake_late(held: Held) -> None:
+        until_s = time.monotonic() + 0.01
+        while time.monotonic() < until_s:
+            pass
+        wake(held)
+
+    monkeypatch.setattr(Held, "_wake", wake_late)
+    async with serving("demo-key-503", "demo-key") as (_, gateway):
+        await record_of(gateway, "demo:demo-fast", stream=stream)
+        (exchange,) = gateway.records
+    waited = sum(attempt.completed - attempt.sent for attempt in exchange.attempts)
+    assert exchange.upstream_wait_s == pytest.approx(waited, abs=0.005)
 
 
 async def test_ag_330_a_request_whose_keys_all_fail_has_the_code():
