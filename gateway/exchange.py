@@ -167,7 +167,7 @@ class Exchange:
         #: plain values that ``secrets.get`` returned outside the ai-gateway action (AG-195 b, AG-215, TP-426)
         self.secrets_seen: set[str] = set()
         #: tokens that an authentication action accepted; never passed through (AG-195 b)
-        self.consumed_tokens: set[str] = set()
+        self.consumed_tokens: frozenset[str] = frozenset()
         #: ``{"metadata": …}`` of each ``log`` action, in order (TP-425)
         self.log_metadata: list[Any] = []
         #: state of the ai-gateway action (ai.failover.AiState)

@@ -240,7 +240,7 @@ def compile_basic_auth(config: Config, deps: CompileDeps) -> CompiledAction:
             Presented(presented=presented is not None, username=name, authorized=authorized)
         )
         if authorized:
-            exchange.consumed_tokens.add(exchange.headers["authorization"][0][6:].strip())
+            exchange.consumed_tokens |= {exchange.headers["authorization"][0][6:].strip()}
             return None
         return Refuse(GatewayError(BASIC_AUTH_REFUSED, headers=challenge)) if enforce else None
 

@@ -303,7 +303,7 @@ class _Validation:
             return GatewayError(JWT_INVALID, headers=challenge, cause=f"jwt-validation: {error}")
         except JwksUnavailableError:
             return failure(JWKS_UNAVAILABLE)
-        exchange.consumed_tokens.update(accepted)
+        exchange.consumed_tokens |= {*accepted}
         return None
 
     async def text(self, exchange: Exchange, place: tuple[str, str, str]) -> str | None:

@@ -94,7 +94,7 @@ class AiCall:
         self.query: Mapping[str, str] = {}
         self.overrides: Overrides = ()
         #: (provider, upstream model, credential) attempted already (AG-151)
-        self.tried: set[tuple[str, str, str]] = set()
+        self.tried: set[tuple[str, str, str]] | None = None
         #: the client's header lines that go upstream, filtered once
         self.lines: ClientLines = NO_LINES
         self.upstream_query: UpstreamQuery | None = None
@@ -176,9 +176,13 @@ class AiCall:
     def first_time(self, candidate: Candidate, key: ProviderKey) -> bool:
         """False if this provider, model and credential were attempted already in this request (AG-151)."""
         triple = (candidate.provider.id, candidate.upstream_model, key.value.reveal())
-        if triple in self.tried:
+        tried = self.tried
+        if tried is None:
+            self.tried = {triple}
+            return True
+        if triple in tried:
             return False
-        self.tried.add(triple)
+        tried.add(triple)
         return True
 
     def note_retry_after(self, seconds: float | None) -> None:

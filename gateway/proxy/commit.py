@@ -38,11 +38,13 @@ def commit_forward(exchange: Exchange, downstream: Downstream, answer: HeldAnswe
     """Runs the response phase, then sends the answer; to be awaited unless its last byte was handed over."""
     if exchange.endpoint.response_phase is not None or isinstance(answer, Handed):
         return _commit_ruled(exchange, downstream, answer)
-    if exchange.method == "HEAD" or downstream.transport is None or not answer.is_complete:
+    if exchange.method == "HEAD" or downstream.transport is None:
         return _commit(exchange, downstream, answer, answer.status, answer.header_block(exchange))
     headers = answer.header_block(exchange)
     exchange.status = status = answer.status
     exchange.keep_alive = exchange.keep_alive and not downstream.draining
+    if not answer.is_complete:
+        return _relay(exchange, downstream, answer, respond.status_line(status) + headers, None)
     _send_whole(exchange, downstream, status, headers, _whole_body(exchange, answer))
     return answer.settle(exchange, Ending.COMPLETE)
 
@@ -170,6 +172,7 @@ async def _relay(
     if downstream.writing_paused:
         relay.pause()
     relay.begin(answer.held, head + framing + b"\r\n")
+    head = b""  # not for as long as the stream lasts
     ending = relay.ending
     if ending is None:
         try:
