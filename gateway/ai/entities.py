@@ -280,8 +280,9 @@ class ProviderKey:
         self.sent_as: tuple[Any, Any] | None = None
         #: what logs show
         self.shown = value.trimmed()
-        #: counts attempts with this key at one candidate; made on first use
-        self.counters: tuple[Candidate, FanOut] | None = None
+        #: counts attempts with this key at one candidate, known by its metrics: a candidate, which knows its keys,
+        #: would be part of a cycle and outlive its plan by far
+        self.counters: tuple[ModelMetrics, FanOut] | None = None
 
     def observe(self, status: int, headers: HeaderMap) -> None:
         """The head of an upstream response to a request with this key: quota and cooling."""

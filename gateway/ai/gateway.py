@@ -132,11 +132,10 @@ class AiGateway:
     def record_attempt(self, attempt: Attempt, measure: Measure) -> None:
         """Books a finished attempt (AG-124); cancelled ones are not booked."""
         key: ProviderKey = attempt.key
-        candidate = attempt.candidate
+        metrics = attempt.candidate.metrics
         counters = key.counters
-        if counters is None or counters[0] is not candidate:
-            fan_out = self.metrics.fan_out(candidate.metrics, key.id, key.quota)
-            counters = key.counters = (candidate, fan_out)
+        if counters is None or counters[0] is not metrics:
+            counters = key.counters = (metrics, self.metrics.fan_out(metrics, key.id, key.quota))
         key.window.record(measure)
         counters[1].record(measure)
 

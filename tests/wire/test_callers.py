@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from gateway.ai.caller import Caller
+from gateway.ai.entities import Candidate
 from gateway.demo.server import DemoProvider
 from gateway.exchange import Exchange
 from gateway.observability.record import build_recorder
@@ -115,3 +116,27 @@ async def test_nothing_is_left_for_the_collector(pair: tuple[DemoProvider, Runni
     exchanges.clear()
     del exchange
     assert not [each for each in gc.get_objects() if isinstance(each, Exchange) and id(each) in alive]
+
+
+async def test_candidates_of_forgotten_plans_are_not_left_for_the_collector(
+    pair: tuple[DemoProvider, RunningGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P01: clients make up model names, and what is known of each weighs kilobytes."""
+    _, gateway = pair
+    monkeypatch.setattr("gateway.ai.candidates.PLAN_LIMIT", 4)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(12):
+            async with gateway.session as session:
+                body = chat_body(f"demo:n={number + 1},delay=0ms")
+                async with session.post(CHAT_PATH, data=body) as answer:
+                    assert answer.status == 200
+        for exchange in gateway.records:
+            exchange.release()
+        del exchange
+        gateway.records.clear()
+        names = [each.name for each in gc.get_objects() if isinstance(each, Candidate)]
+    finally:
+        gc.enable()
+    assert len([name for name in names if "delay=0ms" in name]) <= 4
