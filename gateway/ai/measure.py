@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import enum
 import math
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-#: a histogram key is ``kind * _KIND + bin``; bins of times up to a month are below this
-_KIND: Final = 2_048
+#: a histogram key is ``kind * KIND_BINS + bin``; bins of times up to a month are below this
+KIND_BINS: Final = 2_048
 _LONGEST_US: Final = 30 * 86_400 * 1_000_000
 #: the kinds of time, in the order of their number
 KINDS: Final = ("gateway_ms", "upstream_ms", "time_to_first_token_ms", "time_per_output_token_ms")
@@ -63,7 +62,7 @@ class Measure:
         self.gateway_bin = bin_of(us)
         #: upstream request sent → response complete
         self.upstream_us = us = int(upstream_s * 1e6)
-        self.upstream_bin = _KIND + bin_of(us)
+        self.upstream_bin = KIND_BINS + bin_of(us)
         self.first_us = self.per_token_us = -1
         self.has_tokens = False
         self.provider_input = self.provider_output = self.estimated_input = self.estimated_output = 0
@@ -166,11 +165,11 @@ class Bucket:
     def _fold_stream(self, measure: Measure) -> None:
         self.first_us += measure.first_us
         self.first_count += 1
-        self.histogram[2 * _KIND + bin_of(measure.first_us)] += 1
+        self.histogram[2 * KIND_BINS + bin_of(measure.first_us)] += 1
         if measure.per_token_us >= 0:
             self.per_token_us += measure.per_token_us
             self.per_token_count += 1
-            self.histogram[3 * _KIND + bin_of(measure.per_token_us)] += 1
+            self.histogram[3 * KIND_BINS + bin_of(measure.per_token_us)] += 1
 
     def _fold_tokens(self, measure: Measure) -> None:
         self.provider_input += measure.provider_input
@@ -194,30 +193,6 @@ class Bucket:
 _SUMS: Final = tuple(name for name in Bucket.__slots__ if name not in ("histogram", "number"))
 
 
-class Bounds:
-    """Upper bounds of a histogram for others, in microseconds, ascending; a bin counts where its middle lies."""
-
-    __slots__ = ("places", "values_us")
-
-    def __init__(self, *values_us: float) -> None:
-        self.values_us = values_us
-        #: bin → index of the first bound that is not below it
-        self.places = tuple(bisect_left(values_us, middle_of(index)) for index in range(_KIND))
-
-
-def count_by_bounds(histogram: Mapping[int, int], bounds: Sequence[Bounds], counts: Sequence[list[int]]) -> None:
-    """Adds to ``counts[kind]`` how many values lie below each bound of ``bounds[kind]``, and below none at the end.
-
-    Kinds that have no bounds are left out. One pass: a scrape does this for hundreds of models.
-    """
-    places = [each.places for each in bounds]
-    most = len(places)
-    for key, number in histogram.items():
-        kind = key // _KIND
-        if kind < most:
-            counts[kind][places[kind][key % _KIND]] += number
-
-
 def average_ms(sum_us: int, count: int) -> int | None:
     """Rounded; None without values."""
     return round(sum_us / count / 1_000) if count else None
@@ -230,7 +205,7 @@ def percentiles_ms(first: Mapping[int, int], second: Mapping[int, int]) -> list[
         merged[key] = merged.get(key, 0) + number
     by_kind: list[list[int]] = [[] for _ in KINDS]
     for key in sorted(merged):
-        by_kind[key // _KIND].append(key)
+        by_kind[key // KIND_BINS].append(key)
     return [_percentile_ms(merged, keys) for keys in by_kind]
 
 
@@ -240,5 +215,5 @@ def _percentile_ms(histogram: Mapping[int, int], keys: Iterable[int]) -> int | N
     for key in keys:
         rank -= histogram[key]
         if rank <= 0:
-            return round(middle_of(key % _KIND) / 1_000)
+            return round(middle_of(key % KIND_BINS) / 1_000)
     return None

@@ -93,7 +93,7 @@ def compile_plan(
     is_openai_chat = surface is CHAT and provider.id == "openai"
     return BodyPlan(
         model=candidate.upstream_model,
-        model_text=_encode(candidate.upstream_model),
+        model_text=bytes(bytearray(_encode(candidate.upstream_model))),  # orjson's own answer occupies 4 KiB for good
         allow=allow,
         deny=deny,
         cap=max_output_tokens,

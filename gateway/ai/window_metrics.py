@@ -8,8 +8,8 @@ an event costs the same however many values there are, and a strategy pays a slo
 ``__getattr__`` when somebody looks needs no settling, but such a class makes every read twice as slow, found slots
 included.) Percentiles are computed when they are read.
 
-A window made with ``forever`` also keeps the sums of all buckets that were ever closed: what counters for Prometheus
-need, at the cost of one more addition per bucket and none per attempt.
+A window made with ``forever`` also keeps the sums of all buckets that were ever closed (``ai.lifetime``): what counters
+for Prometheus need, at the cost of one more addition per bucket and none per attempt.
 
 Invariant: a window shows exactly the attempts of the last 30 buckets, the running one included.
 Source: ai-gateway.md 5.5 (AG-122 to AG-124, AG-132).
@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
+from gateway.ai.lifetime import Lifetime
 from gateway.ai.measure import Bucket, Measure, average_ms, percentiles_ms
 from gateway.cel.env import DOUBLE, INT, STRING, CelType, nullable, object_of
 from gateway.clock import Clock
@@ -239,7 +240,7 @@ class Window:
         self._closed = Bucket(0)
         self._current = Bucket(-1)
         #: sums of everything but the running bucket since the window was made; None: nobody asks for them
-        self._forever = Bucket(0) if forever else None
+        self._forever = Lifetime() if forever else None
         #: attempts of the current bucket that are not in its sums yet
         self._waiting: list[Measure] = []
         self.provider = provider
@@ -273,11 +274,15 @@ class Window:
             self._fold()
         return self._closed, self._current
 
-    def lifetime(self) -> tuple[Bucket, Bucket]:
-        """Since the window was made (AG-331), in two parts that never fall together: (what is over, what runs)."""
+    def lifetime(self) -> Lifetime:
+        """Everything since the window was made (AG-331); the caller's own copy."""
         if self._forever is None:
             raise RuntimeError("this window was made without lifetime sums")
-        return self._forever, self.sums()[1]
+        _, current = self.sums()
+        whole = Lifetime()
+        whole.add(self._forever)
+        whole.add_bucket(current)
+        return whole
 
     def record(self, measure: Measure) -> None:
         """One attempt; the caller has advanced the timeline."""
@@ -311,7 +316,7 @@ class Window:
         if current.count:
             closed.add(current, 1)
             if self._forever is not None:
-                self._forever.add(current, 1)
+                self._forever.add_bucket(current)
         self._current = Bucket(self._timeline.number)
         self._buckets.append(self._current)
         self._timeline.open(self)
@@ -325,7 +330,7 @@ class Window:
         if bucket is current:
             self._current = Bucket(-1)
             if self._forever is not None:
-                self._forever.add(bucket, 1)
+                self._forever.add_bucket(bucket)
         else:
             closed.add(bucket, -1)
         if not self._listed:

@@ -20,33 +20,21 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from gateway.ai.key_metrics import OTHERS
-from gateway.ai.measure import Bounds, count_by_bounds
+from gateway.ai.lifetime import BOUNDS_S, FIRST, GATEWAY, GATEWAY_BOUNDS_S, UPSTREAM, Lifetime
 from gateway.observability.exposition import Exposition, Family, labels_text
 from gateway.observability.tally import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.ai.key_metrics import KeySeries, MetricsRegistry, ModelSeries
-    from gateway.ai.measure import Bucket
+    from gateway.ai.key_metrics import Booked, KeySeries, MetricsRegistry, ModelSeries
     from gateway.app.process import Process
 
 KEYS_SHOWN: Final = 1_000
 MODELS_SHOWN: Final = 1_000
 SLICE_S: Final = 0.003
-#: seconds; the bins behind them are 3 % wide (ai.measure), far less than the steps between these
-BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-#: the gateway's own share is short
-GATEWAY_BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
-#: kinds of time, as ``ai.measure.KINDS`` numbers them
-_GATEWAY, _UPSTREAM, _FIRST = 0, 1, 2
-_BOUNDS: Final = (
-    Bounds(*(bound * 1e6 for bound in GATEWAY_BOUNDS_S)),
-    Bounds(*(bound * 1e6 for bound in BOUNDS_S)),
-    Bounds(*(bound * 1e6 for bound in BOUNDS_S)),
-)
 _KINDS: Final = ("requests", "tokens")
-_OUTCOMES: Final = ("success", "rate_limit", "client", "server", "timeout", "connection")
+_FAILURES: Final = ("rate_limit", "client", "server", "timeout", "connection")
 
 
 class Pace:
@@ -67,20 +55,14 @@ class ModelSums:
     """What one pair of labels has counted."""
 
     def __init__(self) -> None:
-        self.outcomes = dict.fromkeys(_OUTCOMES, 0)
+        self.lifetime = Lifetime()
         #: by direction and source
         self.tokens: dict[tuple[str, str], int] = {}
         self.cost_usd = Decimal(0)
-        #: by kind: values between the bounds, all values, their sum
-        self.between = [[0] * (len(bounds.values_us) + 1) for bounds in _BOUNDS]
-        self.counts = [0, 0, 0]
-        self.sums_us = [0, 0, 0]
 
-    def add(self, series: ModelSeries) -> None:
+    def add(self, series: ModelSeries, lifetime: Lifetime) -> None:
         """Adds one model."""
-        for bucket in series.account.lifetime():
-            self._add_outcomes(bucket)
-            self._add_times(bucket)
+        self.lifetime.add(lifetime)
         booked = series.booked
         for direction, source, count in (
             ("input", "provider", booked.input),
@@ -91,33 +73,19 @@ class ModelSums:
             self.tokens[direction, source] = self.tokens.get((direction, source), 0) + count
         self.cost_usd += booked.cost_usd
 
-    def _add_outcomes(self, bucket: Bucket) -> None:
-        counted = {name: getattr(bucket, name) for name in _OUTCOMES if name != "success"}
+    def outcomes(self) -> Iterator[tuple[str, int]]:
+        """(outcome, attempts)."""
+        lifetime = self.lifetime
+        yield "success", lifetime.count - lifetime.failed
+        counted = {name: getattr(lifetime, name) for name in _FAILURES}
         # what failed behind a status of success, such as a stream that begins with an error, is the server's doing
-        counted["server"] += bucket.failed - sum(counted.values())
-        counted["success"] = bucket.count - bucket.failed
-        for name, count in counted.items():
-            self.outcomes[name] += count
+        counted["server"] += lifetime.failed - sum(counted.values())
+        yield from counted.items()
 
-    def _add_times(self, bucket: Bucket) -> None:
-        for kind, count, us in (
-            (_GATEWAY, bucket.gateway_count, bucket.gateway_us),
-            (_UPSTREAM, bucket.upstream_count, bucket.upstream_us),
-            (_FIRST, bucket.first_count, bucket.first_us),
-        ):
-            self.counts[kind] += count
-            self.sums_us[kind] += us
-        count_by_bounds(bucket.histogram, _BOUNDS, self.between)
 
-    def add_gateway(self, other: ModelSums) -> None:
-        """Adds the gateway's seconds of another."""
-        self.between[_GATEWAY] = [a + b for a, b in zip(self.between[_GATEWAY], other.between[_GATEWAY], strict=True)]
-        self.counts[_GATEWAY] += other.counts[_GATEWAY]
-        self.sums_us[_GATEWAY] += other.sums_us[_GATEWAY]
-
-    def histogram(self, kind: int) -> tuple[list[int], int, float]:
-        """Counts between the bounds, count of all, sum in seconds."""
-        return self.between[kind], self.counts[kind], self.sums_us[kind] / 1e6
+def _times(lifetime: Lifetime, kind: int) -> tuple[list[int], int, float]:
+    """Counts between the bounds, count of all, sum in seconds."""
+    return lifetime.between[kind], lifetime.counts[kind], lifetime.sums_us[kind] / 1e6
 
 
 async def render_metrics(process: Process | None, *, usage_dropped: int, events_dropped: int = 0) -> bytes:
@@ -168,22 +136,22 @@ async def _models(shown: Exposition, metrics: MetricsRegistry, pace: Pace) -> No
     first = shown.histogram(
         "aigw_time_to_first_token_seconds", "Streamed attempt: request sent to the first byte of the body.", BOUNDS_S
     )
-    whole = ModelSums()
+    whole = Lifetime()
     for (provider, model), sums in (await _by_labels(metrics, pace)).items():
         labels = labels_text(provider=provider, model=model)
-        for outcome, count in sums.outcomes.items():
+        for outcome, count in sums.outcomes():
             attempts.add(count, f'{labels},outcome="{outcome}"')
         for (direction, source), count in sums.tokens.items():
             tokens.add(count, f'{labels},direction="{direction}",source="{source}"')
         cost.add(sums.cost_usd, labels)
-        upstream.add_counts(*sums.histogram(_UPSTREAM), labels)
-        first.add_counts(*sums.histogram(_FIRST), labels)
-        whole.add_gateway(sums)
+        upstream.add_counts(*_times(sums.lifetime, UPSTREAM), labels)
+        first.add_counts(*_times(sums.lifetime, FIRST), labels)
+        whole.add_times(sums.lifetime, GATEWAY)
         await pace.breathe()
     gateway = shown.histogram(
         "aigw_gateway_seconds", "Attempt: client request received to upstream request sent.", GATEWAY_BOUNDS_S
     )
-    gateway.add_counts(*whole.histogram(_GATEWAY))
+    gateway.add_counts(*_times(whole, GATEWAY))
 
 
 async def _by_labels(metrics: MetricsRegistry, pace: Pace) -> dict[tuple[str, str], ModelSums]:
@@ -192,20 +160,17 @@ async def _by_labels(metrics: MetricsRegistry, pace: Pace) -> dict[tuple[str, st
     named = 0
     for series in list(metrics.all_models()):
         named += series.known
-        if _untouched(series):
+        lifetime = series.account.lifetime()
+        if not lifetime.count and _nothing_booked(series.booked):
             continue
         name = series.model if series.known and named <= MODELS_SHOWN else OTHER
-        found.setdefault((series.provider, name), ModelSums()).add(series)
+        found.setdefault((series.provider, name), ModelSums()).add(series, lifetime)
         await pace.breathe()
     return found
 
 
-def _untouched(series: ModelSeries) -> bool:
-    booked = series.booked
-    return not (
-        any(bucket.count for bucket in series.account.lifetime())
-        or booked.input or booked.output or booked.estimated_input or booked.estimated_output
-    )  # fmt: skip
+def _nothing_booked(booked: Booked) -> bool:
+    return not (booked.input or booked.output or booked.estimated_input or booked.estimated_output)
 
 
 async def _keys(shown: Exposition, metrics: MetricsRegistry, pace: Pace) -> None:
@@ -217,7 +182,7 @@ async def _keys(shown: Exposition, metrics: MetricsRegistry, pace: Pace) -> None
     others: dict[str, int] = {}
     for number, series in enumerate([key for key in metrics.all_keys() if key.window.key_id]):
         window = series.window
-        count = sum(bucket.rate_limit for bucket in window.lifetime())
+        count = window.lifetime().rate_limit
         if number < KEYS_SHOWN and window.key_id != OTHERS:
             _key(limited, quota, series, count)
         else:

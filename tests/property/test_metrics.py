@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.ai.key_metrics import MetricsRegistry
-from gateway.ai.measure import Bounds, Measure, Outcome, count_by_bounds
+from gateway.ai.lifetime import BOUNDS_S, FIRST, GATEWAY, GATEWAY_BOUNDS_S, UPSTREAM
+from gateway.ai.measure import Measure, Outcome
 from gateway.ai.window_metrics import Window
 from gateway.clock import ManualClock
 
@@ -96,19 +97,20 @@ def check(window: Window, attempts: list[Attempt]) -> None:
 
 def check_lifetime(window: Window, attempts: list[Attempt]) -> None:
     """What a scrape reads counts every attempt there ever was (AG-331)."""
-    parts = window.lifetime()
-    assert sum(bucket.count for bucket in parts) == len(attempts)
+    whole = window.lifetime()
+    assert whole.count == len(attempts)
     for name in ("timeout", "rate_limit", "client", "server", "connection"):
-        assert sum(getattr(bucket, name) for bucket in parts) == sum(each.outcome.value == name for each in attempts)
-    times = [attempt.upstream_s for attempt in attempts if attempt.upstream_s is not None]
-    assert sum(bucket.upstream_us for bucket in parts) == sum(int(time * 1e6) for time in times)
-    bounds = (0.001, 1.0, 60.0, 3_601.0)
-    counts = [[0], [0] * 5]
-    for bucket in parts:
-        count_by_bounds(bucket.histogram, (Bounds(), Bounds(*(bound * 1e6 for bound in bounds))), counts)
-    shown = list(accumulate(counts[1][:4]))
-    for bound, count in zip(bounds, shown, strict=True):
-        assert sum(time <= bound * 0.98 for time in times) <= count <= sum(time <= bound * 1.02 for time in times)
+        assert getattr(whole, name) == sum(each.outcome.value == name for each in attempts)
+    for kind, bounds_s, times in (
+        (GATEWAY, GATEWAY_BOUNDS_S, [each.gateway_s for each in attempts if each.gateway_s is not None]),
+        (UPSTREAM, BOUNDS_S, [each.upstream_s for each in attempts if each.upstream_s is not None]),
+        (FIRST, BOUNDS_S, [each.first_s for each in attempts if each.first_s is not None]),
+    ):
+        assert whole.counts[kind] == len(times) == sum(whole.between[kind])
+        assert whole.sums_us[kind] == sum(int(time * 1e6) for time in times)
+        for bound, count in zip(bounds_s, accumulate(whole.between[kind]), strict=False):
+            at_most = sum(time <= bound * 1.02 + 1e-6 for time in times)
+            assert sum(time <= bound * 0.98 for time in times) <= count <= at_most
 
 
 @settings(max_examples=100)
