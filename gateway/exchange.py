@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from gateway.errors import GatewayError
     from gateway.headers import HeaderMap
+
+_NO_TEXTS: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +167,9 @@ class Exchange:
         #: ``actions.ngrok.*``: action name with underscores → its result
         self.results: dict[str, Any] = {}
         #: plain values that ``secrets.get`` returned outside the ai-gateway action (AG-195 b, AG-215, TP-426)
-        self.secrets_seen: set[str] = set()
+        self.secrets_seen = _NO_TEXTS
         #: tokens that an authentication action accepted; never passed through (AG-195 b)
-        self.consumed_tokens: frozenset[str] = frozenset()
+        self.consumed_tokens = _NO_TEXTS
         #: ``{"metadata": …}`` of each ``log`` action, in order (TP-425)
         self.log_metadata: list[Any] = []
         #: state of the ai-gateway action (ai.failover.AiState)

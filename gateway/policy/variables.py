@@ -73,14 +73,15 @@ class Scope:
     """
 
     __slots__ = (
-        "_actions", "_conn", "_endpoint", "_res", "ai", "changes", "exchange", "now", "req", "seen", "sse", "vars",
+        "_actions", "_conn", "_endpoint", "_private", "_res", "ai", "changes", "exchange", "now", "req", "sse", "vars",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, now: Callable[[], float]) -> None:
         self.exchange = exchange
         self.now = now
         self.vars = exchange.vars
-        self.seen = exchange.secrets_seen
+        #: where secrets are recorded instead of ``exchange.secrets_seen``
+        self._private: set[str] | None = None
         self.req = self.request_view(exchange)
         #: how often an action changed the request or the answer
         self.changes = 0
@@ -145,23 +146,29 @@ class Scope:
     def secret(self, vault: str, name: str) -> str:
         """``secrets.get(vault, name)``; raises LookupError when there is none (TP-86)."""
         value: str = self.exchange.snapshot.secrets.get(vault, name)
-        self.seen.add(value)
+        self._saw(value)
         return value
 
     def single_secret(self, name: str) -> str:
         """``secrets.get(name)`` (TP-603)."""
         value: str = self.exchange.snapshot.secrets.get_single(name)
-        self.seen.add(value)
+        self._saw(value)
         return value
 
     @contextmanager
     def private_secrets(self) -> Iterator[set[str]]:
         """Within the block secrets are recorded in the set it gives, not in ``exchange.secrets_seen``."""
-        before, self.seen = self.seen, set()
+        before, self._private = self._private, set()
         try:
-            yield self.seen
+            yield self._private
         finally:
-            self.seen = before
+            self._private = before
+
+    def _saw(self, secret: str) -> None:
+        if self._private is not None:
+            self._private.add(secret)
+        else:
+            self.exchange.secrets_seen |= {secret}
 
 
 class _UrlScope(Scope):

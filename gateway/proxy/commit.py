@@ -153,7 +153,7 @@ async def _relay(
     done: asyncio.Future[Ending] = loop.create_future()
     plan = RelayPlan(
         codec=answer.codec, limits=answer.limits, chunked=chunked, event_stream=answer.event_stream, tap=answer.tap,
-        kept=answer.kept, strip_usage=answer.strip_usage, errors=_stream_error,
+        kept=answer.kept, strip_usage=answer.strip_usage, errors=_stream_error, deadlines=downstream.deadlines,
     )  # fmt: skip
     assert downstream.transport is not None
 

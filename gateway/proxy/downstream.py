@@ -1,13 +1,8 @@
-"""The only file that knows aiohttp's internals (3.14): one client connection.
+"""One client connection: its requests one after the other, each where its bytes come if that is possible.
 
-aiohttp's parser, message queue, keep-alive timer and flow control serve as they are, but for requests with a head that
-was seen before (``heads``): those need no parser. ``start`` replaces aiohttp's own loop over requests: the gateway's
-handler writes its answer to the transport itself, so no request, response, writer object and no task is made per
-request (about half of aiohttp's cost of one, see loadtest/results). What is used of aiohttp 3.14 beyond its public
-API: ``RequestHandler`` with ``start``, ``_messages``, ``_waiter``, ``_parser.message_consumed``, ``_buffer_paused``,
-``_msg_queue_resume_size``, ``_resume_reading_if_drained``, ``_keepalive_handle``, ``_keepalive_timeout``,
-``_next_keepalive_close_time``, ``_process_keepalive``, ``_task_handler``, ``_force_close``, ``_close``,
-``_request_in_progress``, ``_handler_waiter`` and ``web_protocol._ErrInfo``. ``setup.cfg`` pins the minor version.
+A request whose head was seen before (``heads``) needs no parser, and one that waits for nothing but the model's answer
+no task (``eager``). All others go through aiohttp's parser (``parsed``) and a task that ends with them. The gateway's
+handler writes its answer to the transport itself.
 
 Invariants
     1. One request at a time per connection; pipelined ones wait in aiohttp's queue.
@@ -22,13 +17,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
-
 from gateway import errors
 from gateway.eager import Eager
 from gateway.errors import failure
 from gateway.exchange import Connection, Exchange, RequestHead
 from gateway.proxy.heads import scan, states_size
+from gateway.proxy.parsed import ParsedConnection
 from gateway.proxy.payload import (
     BODY_STALL_S,
     HEAD_LIMIT_BYTES,
@@ -44,6 +38,7 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
     from gateway.proxy.request_server import RequestServer
+    from gateway.upstream.deadlines import Deadlines
     from gateway.upstream.relay import Relay
 
 HEAD_READ_S = 10.0
@@ -52,12 +47,12 @@ DIRECT_BODY_BYTES = 262_144
 EARLY_BYTES = 65_536
 
 
-class Downstream(RequestHandler):
+class Downstream(ParsedConnection):
     """One client connection."""
 
     __slots__ = (
-        "_ahead", "_body", "_eager", "_early", "_head_timer", "_idle", "_known", "_missing", "_payload", "_pieces",
-        "_server", "conn", "draining", "exchange", "large_head", "learning", "length", "relay", "serving",
+        "_ahead", "_body", "_eager", "_early", "_head_timer", "_known", "_missing", "_payload", "_pieces", "_server",
+        "_task", "conn", "draining", "exchange", "large_head", "learning", "length", "relay", "serving",
     )  # fmt: skip
 
     def __init__(self, server: RequestServer, manager: web.Server, **options: Any) -> None:
@@ -74,9 +69,10 @@ class Downstream(RequestHandler):
         self._body: bytes | None = None
         self._pieces: list[bytes] = []
         self._missing = 0
-        #: the request under way if it was begun outside of ``start``, and what ``start`` waits for meanwhile
+        #: the request under way, if it was begun where its bytes came
         self._eager: Eager | None = None
-        self._idle: asyncio.Future[None] | None = None
+        #: serves all others
+        self._task: asyncio.Task[None] | None = None
         #: key of the head that is being parsed, if it may be remembered
         self.learning = b""
         #: body size of a request with a known head; None: the head's own
@@ -103,7 +99,7 @@ class Downstream(RequestHandler):
             self.transport = None
             self._force_close = True
             return
-        super().connection_made(transport)
+        self.connect(transport)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         if self._missing:
@@ -134,18 +130,18 @@ class Downstream(RequestHandler):
             self._ahead = max(-1, end + max(length, 0) - len(data)) if end and states_size(data, end, length) else -1
             self.learning = key
             return False
-        if length > DIRECT_BODY_BYTES or self._close or self._force_close:
+        if length > DIRECT_BODY_BYTES or self.is_closing:
             self._ahead = max(-1, end + length - len(data))
             return False
         self._known = head
+        self.drop_parser()
         self.length = length
         missing = end + length - len(data)
         if missing > 0:
             self._missing = missing
             self._pieces.append(data[end:])
-            now = self._loop.time()
-            self._next_keepalive_close_time = now + self._keepalive_timeout
-            self._server.deadlines.watch(self, now + BODY_STALL_S)
+            self.await_next()
+            self._server.deadlines.watch(self, self._loop.time() + BODY_STALL_S)
             return True
         self._body = data[end : end + length]
         if missing:
@@ -172,37 +168,30 @@ class Downstream(RequestHandler):
         self._go(self._known)
 
     def _go(self, head: RequestHead) -> None:
-        """A request with a known head is complete: serves it at once where ``start`` is waiting for it."""
-        waiter = self._waiter
-        if waiter is None or waiter.done() or not self._server.is_eager(head):
-            self._wake()
+        """A request with a known head is complete."""
+        if self._task is not None:  # reads away a body; takes this one next
             return
-        self._idle, self._waiter = waiter, None
-        self.serving = self._request_in_progress = True
+        if not self._server.is_eager(head):
+            self._serve_queue()
+            return
+        self.serving = True
         eager = self._eager = Eager(self._loop, self._server.serve(self, head), self._went)
         eager.begin()
 
     def _went(self, keep: bool) -> None:
         """The request that ``_go`` began is over."""
         self._eager = None
-        self._waiter, self._idle = self._idle, None
         self._served()
         if self.transport is None or self._force_close:
             return
-        if not keep or self._close or self._upgraded:
-            self._force_close = True
-            self.transport.close()
+        if not keep or self.is_closing:
+            self.hang_up()
             return
-        self._await_next()
+        self.await_next()
         if self._messages:
-            self._wake()
+            self._serve_queue()
         elif self._early:
             self._loop.call_soon(self._take_early)
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
 
     def _take_early(self) -> None:
         data, self._early = self._early, b""
@@ -215,16 +204,18 @@ class Downstream(RequestHandler):
 
     def _parse(self, data: bytes) -> None:
         """aiohttp's way: parser, queue, flow control."""
-        super().data_received(data)
+        self.feed_parser(data)
         if len(data) > HEAD_LIMIT_BYTES:
             self.large_head = True
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            # bytes, but no request yet: the head has to be complete within its time
-            self.large_head = True
-            if self._head_timer is None and not self._close and not self._force_close:
-                self._head_timer = self._loop.call_later(HEAD_READ_S, self._head_overdue)
-        elif self._head_timer is not None:
+        if self._task is None and not self.serving:
+            if self._messages:
+                self._serve_queue()
+            else:  # bytes, but no request yet: the head has to be complete within its time
+                self.large_head = True
+                if self._head_timer is None and not self.is_closing:
+                    self._head_timer = self._loop.call_later(HEAD_READ_S, self._head_overdue)
+                return
+        if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
@@ -248,75 +239,64 @@ class Downstream(RequestHandler):
         if self._manager is None:
             return
         relay, self.relay = self.relay, None
-        task = self._task_handler
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
         if self._missing:
             self._server.deadlines.forget(self)
         self._server.disconnected(self)
-        eager, idle = self._eager, self._idle
         super().connection_lost(exc)
         if relay is not None:
             relay.client_gone()
-        elif eager is not None:
-            eager.cancel()
-        elif task is not None:  # serving, or reading away what is left of a body
-            task.cancel()
-        if idle is not None:
-            idle.cancel()
+        elif self._eager is not None:
+            self._eager.cancel()
+        elif self._task is not None:  # serving, or reading away what is left of a body
+            self._task.cancel()
 
     # ---- requests -------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Serves the requests of this connection, one after the other, until it closes."""
+    def _serve_queue(self) -> None:
+        self._task = self._loop.create_task(self._serve_all())
+
+    async def _serve_all(self) -> None:
+        """Serves the requests that are here, one after the other."""
         try:
-            while not self._force_close:
-                if self._body is None and not self._messages:
-                    await self._next_request()
-                head = self._next_head()
-                if head is None:
-                    break
-                self.serving = self._request_in_progress = True
-                try:
-                    keep = await self._server.serve(self, head)
-                finally:
-                    payload = self._served()
-                if self.transport is None or self._force_close:
-                    break
-                if payload is not None and not payload.is_eof() and not await discard(payload):
-                    break
-                if not keep or self._close or self._upgraded:
-                    break
-                self._await_next()
+            while (self._body is not None or self._messages) and not self._force_close:
+                if not await self._serve_next():
+                    self.hang_up()
+                    return
         except asyncio.CancelledError:
             self.force_close()
             raise
         finally:
-            self._task_handler = None
-        if self.transport is not None and not self._force_close:
-            self.transport.close()
-
-    async def _next_request(self) -> None:
-        waiter = self._waiter = self._loop.create_future()
+            self._task = None
         if self._early:
             self._loop.call_soon(self._take_early)
+
+    async def _serve_next(self) -> bool:
+        """One request; False: it was the last of this connection."""
+        head = self._next_head()
+        if head is None:
+            return False
+        self.serving = True
         try:
-            await waiter
+            keep = await self._server.serve(self, head)
         finally:
-            self._waiter = None
+            payload = self._served()
+        if self.transport is None or self._force_close:
+            return False
+        if payload is not None and not payload.is_eof() and not await discard(payload):
+            return False
+        self.await_next()
+        return keep and not self.is_closing
 
     def _next_head(self) -> RawRequestMessage | RequestHead | None:
         """The head of the next request; None after refusing one that could not be parsed."""
         if self._body is not None:
             return self._known
-        message, payload = self._messages.popleft()
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-        if isinstance(message, _ErrInfo):
-            self._server.refuse(self, refusal(message.exc))
+        message, payload = self.next_parsed()
+        if isinstance(message, BaseException):
+            self._server.refuse(self, refusal(message))
             return None
         self._payload = payload
         self.length = None
@@ -324,20 +304,22 @@ class Downstream(RequestHandler):
 
     def _served(self) -> StreamReader | None:
         """Ends a request; gives the stream that its body came by."""
-        self.serving = self._request_in_progress = False
+        self.serving = False
         payload, self._payload = self._payload, None
         self._known = self._body = None
-        if self._handler_waiter is not None and not self._handler_waiter.done():
-            self._handler_waiter.set_result(None)
         return payload
 
-    def _await_next(self) -> None:
-        close_at = self._loop.time() + self._keepalive_timeout
-        self._next_keepalive_close_time = close_at
-        if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(close_at, self._process_keepalive)
+    def close_if_idle(self, now: float) -> None:
+        """Closes a connection whose next request has not begun by its time."""
+        if self.is_late(now) and not self.serving and self._task is None and self._known is None:
+            self.force_close()
 
     # ---- what the handler uses ------------------------------------------------------------------------------------
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """The listener's."""
+        return self._server.deadlines
 
     @property
     def body_at_hand(self) -> bytes | None:
@@ -373,7 +355,7 @@ class Downstream(RequestHandler):
     def drain(self) -> None:
         """Stops after the request under way, at once if there is none."""
         self.draining = True
-        if not self.serving and self._known is None:
+        if not self.serving and self._task is None and self._known is None:
             self.force_close()
 
     def cancel(self) -> None:
@@ -382,5 +364,5 @@ class Downstream(RequestHandler):
             self.relay.stop()
         elif self._eager is not None:
             self._eager.cancel()
-        elif self._task_handler is not None and self.serving:
-            self._task_handler.cancel()
+        elif self._task is not None and self.serving:
+            self._task.cancel()

@@ -1,4 +1,4 @@
-"""Many deadlines, one timer: for waits that begin and end with every request.
+"""Many deadlines, one timer: for waits that begin and end with every request, and limits of thousands of streams.
 
 A timer of the event loop per wait costs more than the rest of the wait. Here a wait is an entry in a dictionary, and
 one timer looks through all of them every ``TICK_S``, so that a deadline is noticed up to that much late. Short limits
@@ -8,7 +8,8 @@ one timer looks through all of them every ``TICK_S``, so that a deadline is noti
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 TICK_S: Final = 0.25
 EXACT_BELOW_S: Final = 10.0
@@ -57,3 +58,27 @@ class Deadlines:
         for waiter in [waiter for waiter, due_at in waiting.items() if due_at <= now]:
             if waiting.pop(waiter, None) is not None:
                 waiter.overdue()
+
+
+class Timers:
+    """The timers of one object, by name; nothing is made for those that are never set."""
+
+    __slots__ = ("_loop", "_timers")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timers: dict[str, asyncio.TimerHandle] | None = None
+
+    def _call_later(self, name: str, seconds: float, callback: Callable[..., None], *args: Any) -> None:
+        if self._timers is None:
+            self._timers = {}
+        self._timers[name] = self._loop.call_later(seconds, callback, *args)
+
+    def _cancel(self, name: str) -> None:
+        if self._timers is not None and (timer := self._timers.pop(name, None)):
+            timer.cancel()
+
+    def _cancel_all(self) -> None:
+        for timer in (self._timers or {}).values():
+            timer.cancel()
+        self._timers = None

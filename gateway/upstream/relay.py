@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.upstream import decoding, sse
 from gateway.upstream.blocks import frame, last_events, payload_of, usage_events
 from gateway.upstream.codec import NOTHING_KEPT, common_end
+from gateway.upstream.deadlines import EXACT_BELOW_S, Timers
 from gateway.upstream.framing import Source
 from gateway.upstream.relay_plan import Ending, RelayLimits, RelayPlan
 from gateway.upstream.usual import UsualEvents, usual_events
@@ -46,20 +47,20 @@ GRACE_AFTER_END_S = 1.0
 HOLD_EVENT_BYTES = 1_048_576
 
 
-class Relay:
+class Relay(Timers):
     """The receiver of a committed answer (``connection.Response``)."""
 
     __slots__ = (
-        "_connection", "_decoder", "_framed", "_keep", "_keep_until", "_learn_at", "_loop", "_mark", "_marks",
+        "_connection", "_decoder", "_framed", "_keep", "_keep_until", "_learn_at", "_mark", "_marks",
         "_paused", "_plan", "_progress", "_quiet_s", "_seen", "_seen_progress", "_sent_bytes", "_simple", "_tail",
-        "_timers", "_transport", "_usual", "_write", "blocks", "done", "ending", "last", "last_at", "marked",
+        "_transport", "_usual", "_write", "blocks", "done", "ending", "last", "last_at", "marked",
     )  # fmt: skip
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, plan: RelayPlan,
         done: Callable[[Ending], None],
     ) -> None:  # fmt: skip
-        self._loop = loop
+        super().__init__(loop)
         self._transport = transport
         self._write = transport.write
         self._plan = plan
@@ -88,7 +89,6 @@ class Relay:
         #: the format's end mark went by
         self.marked = False
         self.ending: Ending | None = None
-        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._marks = plan.codec.end_marks if plan.event_stream else ()
         self._mark = common_end(self._marks)
         # whole blocks may go on untouched
@@ -121,9 +121,9 @@ class Relay:
         self._want_frames()
         limits = self._plan.limits
         if limits.idle_s:
-            self._timers["idle"] = self._loop.call_later(limits.idle_s / 4, self._check_idle)
+            self._watch_idle()
         if limits.keepalive_s and self._plan.event_stream:
-            self._timers["keepalive"] = self._loop.call_later(limits.keepalive_s, self._keep_alive, 0)
+            self._call_later("keepalive", limits.keepalive_s, self._keep_alive, 0)
         if not self._paused:
             connection.resume()
 
@@ -133,12 +133,11 @@ class Relay:
         if self._connection is not None:
             self._connection.pause()
         if self._plan.limits.client_write_s:
-            self._timers["write"] = self._loop.call_later(self._plan.limits.client_write_s, self._client_stuck)
+            self._call_later("write", self._plan.limits.client_write_s, self._client_stuck)
 
     def resume(self) -> None:
         self._paused = False
-        if timer := self._timers.pop("write", None):
-            timer.cancel()
+        self._cancel("write")
         if self._connection is not None:
             self._connection.resume()
 
@@ -320,20 +319,25 @@ class Relay:
     def _look_for_mark(self, block: bytes) -> None:
         if not self.marked and any(mark in block for mark in self._marks):
             self.marked = True
-            self._timers["grace"] = self._loop.call_later(GRACE_AFTER_END_S, self._end_clean)
+            self._call_later("grace", GRACE_AFTER_END_S, self._end_clean)
 
     # ---- time -----------------------------------------------------------------------------------------------------
 
-    def _check_idle(self) -> None:
-        """Runs four times per idle limit; compares counters that the data path only increments."""
+    def _watch_idle(self) -> None:
+        """A quarter of the idle limit from now; thousands of streams do without a timer each."""
+        step_s, deadlines = self._plan.limits.idle_s / 4, self._plan.deadlines
+        if deadlines is not None and step_s >= EXACT_BELOW_S:
+            deadlines.watch(self, self._loop.time() + step_s)
+        else:
+            self._call_later("idle", step_s, self.overdue)
+
+    def overdue(self) -> None:
+        """``deadlines.Waiter``: four times per idle limit; compares counters that the data path only increments."""
         limits = self._plan.limits
         step_s = limits.idle_s / 4
         moved = self.sent_bytes + self.blocks
-        if self._paused or moved != self._seen:
-            self._quiet_s = 0.0
-            self._seen = moved
-        else:
-            self._quiet_s += step_s
+        is_quiet = moved == self._seen and not self._paused
+        self._quiet_s, self._seen = self._quiet_s + step_s if is_quiet else 0.0, moved
         now = self._loop.time()
         progress = self._progress + self.sent_bytes - self._sent_bytes
         if self._paused or progress != self._seen_progress or not self.last_at:
@@ -342,13 +346,13 @@ class Relay:
         if self._quiet_s >= limits.idle_s or (limits.progress_s and now - self.last_at >= limits.progress_s):
             self._end_broken(Ending.IDLE)
             return
-        self._timers["idle"] = self._loop.call_later(step_s, self._check_idle)
+        self._watch_idle()
 
     def _keep_alive(self, seen: int) -> None:
         moved = self.sent_bytes + self.blocks
         if moved == seen and not self._paused and not self.marked:
             self._write(self._pack(b":\n\n"))
-        self._timers["keepalive"] = self._loop.call_later(self._plan.limits.keepalive_s, self._keep_alive, moved)
+        self._call_later("keepalive", self._plan.limits.keepalive_s, self._keep_alive, moved)
 
     def _client_stuck(self) -> None:
         self._transport.abort()
@@ -389,7 +393,7 @@ class Relay:
         if self._connection is not None:
             self._connection.abandon()
             self._connection = None
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        if self._plan.deadlines is not None:
+            self._plan.deadlines.forget(self)
+        self._cancel_all()
         self.done(ending)

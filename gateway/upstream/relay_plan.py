@@ -11,6 +11,7 @@ from gateway.upstream.codec import NOTHING_KEPT
 
 if TYPE_CHECKING:
     from gateway.upstream.codec import Codec, Kept, UsageTap
+    from gateway.upstream.deadlines import Deadlines
 
 
 class Ending(enum.Enum):
@@ -48,3 +49,5 @@ class RelayPlan:
     strip_usage: bool = False
     #: gateway's own error event, by how the stream ended: (code, message)
     errors: Callable[[Ending], tuple[str, str]] | None = None
+    #: for limits that need no timer of their own
+    deadlines: Deadlines | None = None

@@ -6,6 +6,7 @@ piece: the blocks themselves would cost more than their relay, by the memory tha
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -28,7 +29,7 @@ class UsualEvents:
     """
 
     __slots__ = (
-        "_around", "_foot", "_foot_at", "_head", "_head_at", "_keep", "_line_at", "_otherwise", "_pattern", "_text",
+        "_around", "_between", "_foot", "_foot_at", "_head", "_head_at", "_keep", "_line_at", "_otherwise", "_text",
         "_text_at", "_told", "_write", "passed_bytes",
     )  # fmt: skip
 
@@ -36,17 +37,16 @@ class UsualEvents:
         self, pattern: Pattern, line_bytes: int, write: Callable[[bytes], None], otherwise: Callable[[bytes], None],
         *, keeps: bool,
     ) -> None:  # fmt: skip
-        self._pattern = pattern
         self._write = write
         self._otherwise = otherwise
+        # the pattern, with the framing around it
         self._head = b"\r\n" + pattern.head
+        self._between = pattern.between
         self._foot = pattern.foot + b"\r\n"
         self._around = line_bytes + 4
-        start = line_bytes + len(self._head)
-        self._line_at = slice(line_bytes)
-        self._head_at = slice(line_bytes, start)
-        self._text_at = slice(start, -len(self._foot))
-        self._foot_at = slice(-len(self._foot), None)
+        self._line_at, self._head_at, self._text_at, self._foot_at = _places(
+            line_bytes, len(self._head), len(self._foot)
+        )
         self._text = bytearray()
         self._keep = self._text.extend if keeps else _DROP
         self._told = 0
@@ -56,7 +56,7 @@ class UsualEvents:
     @property
     def feed(self) -> Callable[[bytes], None]:
         """What is to get the connection's blocks."""
-        return self._pass_on_padded if self._pattern.between else self._pass_on
+        return self._pass_on_padded if self._between else self._pass_on
 
     def _pass_on(self, data: bytes) -> None:
         text = data[self._text_at]
@@ -82,12 +82,8 @@ class UsualEvents:
         if len(pieces) < _PIECES_OF_TWO or pieces[-1]:
             return False
         lines, payloads = pieces[:-1:2], pieces[1::2]
-        head, foot, start, end = (
-            self._pattern.head,
-            self._pattern.foot,
-            len(self._pattern.head),
-            -len(self._pattern.foot),
-        )
+        head, foot = self._head[2:], self._foot[:-2]
+        start, end = len(head), -len(foot)
         texts = [payload[start:end] for payload in payloads if payload[:start] == head and payload[end:] == foot]
         if len(texts) < len(lines) or b"" in texts or list(map(SIZES.get, lines)) != list(map(len, payloads)):
             return False
@@ -101,7 +97,7 @@ class UsualEvents:
 
     def _pass_on_padded(self, data: bytes) -> None:
         """The same where padding follows the text."""
-        text, between, padding = data[self._text_at].partition(self._pattern.between)
+        text, between, padding = data[self._text_at].partition(self._between)
         if (
             text
             and between
@@ -125,9 +121,16 @@ class UsualEvents:
         if self._told == self.passed_bytes:
             return None
         self._told = self.passed_bytes
-        whole = self._pattern.event(bytes(self._text))
+        pattern = Pattern(self._head[2:], self._between, self._foot[:-2])
+        whole = pattern.event(bytes(self._text))
         self._text.clear()
-        return whole, self._pattern.event(b"")
+        return whole, pattern.event(b"")
+
+
+@functools.lru_cache(maxsize=256)  # streams of one provider share them
+def _places(line: int, head: int, foot: int) -> tuple[slice, slice, slice, slice]:
+    """Where size line, head, text and foot are."""
+    return slice(line), slice(line, line + head), slice(line + head, -foot), slice(-foot, None)
 
 
 def usual_events(

@@ -183,14 +183,51 @@ async def test_the_end_of_the_drain_time_answers_503() -> None:
 
 
 async def test_an_idle_connection_is_not_taken_for_one_that_waits() -> None:
-    """aiohttp's keep-alive timer closes idle connections; one whose request waits upstream is not idle."""
+    """Connections that wait for a request for too long are closed; one whose request waits upstream does not."""
     late = [request(), WHOLE, request(), wait(0.6), WHOLE]
     async with ScriptedUpstream(late) as upstream, behind(upstream) as (gateway, _):
         server: DownstreamServer = gateway.process.listeners[0]._factory
         server._kwargs["keepalive_timeout"] = 0.2
+        server._look_s = 0.05
         reader, writer = await connect(gateway)
         assert [await ask(reader, writer) for _ in range(2)] == [200, 200]
         assert await reader.read() == b""  # and now it is
+        writer.close()
+
+
+async def test_a_connection_goes_without_a_parser_while_it_needs_none() -> None:
+    """Heads that are known, heads that are not, bodies of both kinds, in turns on one connection."""
+    body = chat_body("demo:demo")
+    chunked = request_bytes(CHAT_PATH, body).replace(b"content-length: %d" % len(body), b"transfer-encoding: chunked")
+    chunked = chunked[: -len(body)] + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    models = b"GET /v1/models HTTP/1.1\r\nhost: gateway.test\r\n\r\n"
+    async with serving() as (_, gateway):
+        reader, writer = await connect(gateway)
+        assert await ask(reader, writer) == 200
+        (connection,) = gateway.process.listeners[0].handler.connections
+        for _ in range(3):
+            assert await ask(reader, writer) == 200
+            assert connection._parser is None
+            assert await ask(reader, writer, models) == 200
+            assert connection._parser is not None
+        for piece in (HELLO[:40], HELLO[40:], models[:9], models[9:], HELLO[:-7], HELLO[-7:]):
+            writer.write(piece)
+            await asyncio.sleep(0.02)
+        assert [(await read_answer(reader))[0] for _ in range(3)] == [200] * 3
+        # where its body ends only the parser knows, from here on
+        assert [await ask(reader, writer, each) for each in (chunked, HELLO, chunked, HELLO)] == [200] * 4
+        writer.write(b"POST / HTTP/9.1\r\n\r\n")
+        assert (await read_answer(reader))[0] == 400
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_connection_that_waits_has_no_task() -> None:
+    async with serving() as (_, gateway):
+        before = len(asyncio.all_tasks())
+        reader, writer = await connect(gateway)
+        assert [await ask(reader, writer) for _ in range(2)] == [200, 200]
+        await until(lambda: len(asyncio.all_tasks()) == before)
         writer.close()
 
 

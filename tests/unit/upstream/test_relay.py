@@ -8,6 +8,7 @@ import pytest
 
 from gateway.upstream.attempt import Expectations, Held
 from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.origin import Origin
 from gateway.upstream.relay import Ending, Relay, RelayLimits, RelayPlan
 from tests.unit.upstream.wire_double import ChatCodec, RecordingTransport, Tap, chunk, dechunk, parse_plain_head
@@ -40,6 +41,7 @@ class Rig:
         self.held.connection = self.connection
         self.endings: list[Ending] = []
         self.tap = Tap()
+        self.deadlines = Deadlines(self.loop)
         self.relay = Relay(
             self.loop,
             self.client,
@@ -51,6 +53,7 @@ class Rig:
                 tap=self.tap,
                 strip_usage=strip_usage,
                 errors=lambda ending: (ending.value, ""),
+                deadlines=self.deadlines,
             ),
             self.endings.append,
         )
@@ -210,6 +213,36 @@ async def test_idle_stream_ends_with_an_error_event() -> None:
     await asyncio.sleep(0.15)
     assert rig.endings == [Ending.IDLE]
     assert b'"error": "idle"' in rig.client.bytes_written
+
+
+async def test_a_long_idle_limit_needs_no_timer() -> None:
+    """AG-164: looked at four times per limit, by a timer that all streams share."""
+    rig = Rig(limits=RelayLimits(idle_s=120, progress_s=0, client_write_s=0, keepalive_s=0))
+    rig.feed(STREAM_HEAD + chunk(EVENTS[0], end=False))
+    due_s = rig.deadlines.waiting.pop(rig.relay) - rig.loop.time()
+    assert 29 < due_s <= 30
+    rig.relay.overdue()
+    for _ in range(3):
+        assert rig.deadlines.waiting.pop(rig.relay)
+        assert not rig.endings
+        rig.relay.overdue()
+    rig.feed(chunk(EVENTS[1], end=False))
+    for _ in range(5):
+        assert rig.deadlines.waiting.pop(rig.relay)
+        assert not rig.endings
+        rig.relay.overdue()
+    assert rig.endings == [Ending.IDLE]
+    assert not rig.deadlines.waiting
+    rig.deadlines.close()
+
+
+async def test_an_ended_stream_is_forgotten() -> None:
+    rig = Rig(limits=RelayLimits(idle_s=120, progress_s=0, client_write_s=0, keepalive_s=0))
+    rig.feed(STREAM_HEAD + chunk(EVENTS[0], end=False))
+    assert list(rig.deadlines.waiting) == [rig.relay]
+    rig.relay.client_gone()
+    assert not rig.deadlines.waiting
+    rig.deadlines.close()
 
 
 async def test_pings_are_no_progress() -> None:
