@@ -51,6 +51,7 @@ TESTED_THROUGH = {
     "gateway/proxy/handed.py": "tests/wire/test_forward.py",
     "gateway/proxy/handler.py": "tests/wire/test_relay.py",
     "gateway/proxy/internal.py": "tests/wire/test_forward.py",
+    "gateway/proxy/parsed.py": "tests/wire/test_eager.py",
     "gateway/proxy/phases.py": "tests/wire/test_forward.py",
     "gateway/proxy/server.py": "tests/wire/test_relay.py",
     "gateway/snapshot.py": "tests/wire/test_relay.py",

@@ -14,7 +14,8 @@ async def test_cp_140_schemathesis_finds_nothing(tmp_path: Path) -> None:
     """No 5xx, declared content types, response schemas, 405, 401; the process is well afterwards."""
     rounds = await fuzz(tmp_path, SHORT_S, seed=1)
     assert [found.name for found in rounds] == ["documented", "narrowed", "log"]
-    assert "\n".join(found.report for found in rounds if found.failed) == ""
+    for found in rounds:
+        assert not found.failed, found.report[-8_000:]
     assert "Operations:       44 selected / 44 total" in rounds[0].report
     assert "Operations:       38 selected / 38 total" in rounds[1].report
 
