@@ -13,6 +13,7 @@ Fields in JSON
     surface models stream input_tokens output_tokens cost_usd attempts    of a model request
     provider model first_byte_ms                                          if there was an attempt: the last one's
     tokens_estimated                                                      true if the provider did not report them all
+    retry                                                                 the SDK's own, from 1 on (P35)
     code message cause                                                    of a failed request
     traffic_policy                                                        ``logs``: metadata of ``log`` actions (TP-425)
 An attempt: provider model status outcome code ms key; outcome is success, cancelled, or a kind of AG-180.
@@ -21,6 +22,7 @@ An attempt: provider model status outcome code ms key; outcome is success, cance
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 #: records kept, and how long one may be: their texts come from clients
 SHAPES_LIMIT: Final = 512
 _SHAPE_BYTES: Final = 2_048
+#: sent by the official SDKs; "0" with a first try
+_RETRY: Final = "x-stainless-retry-count"
+_FIRST_TRY: Final = ("0",)
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 _dumps = orjson.dumps
 _LINE: Final = orjson.OPT_APPEND_NEWLINE
 
@@ -130,6 +136,9 @@ def describe(exchange: Exchange, finished: float, time: str) -> dict[str, Any]:
     }
     if ai is not None:
         _describe_model(record, exchange, ai, finished)
+    retry = exchange.headers.get(_RETRY)
+    if retry is not None and retry[0] != "0":
+        record["retry"] = int(retry[0]) if _COUNT.fullmatch(retry[0]) else None
     error = exchange.error
     if error is not None:
         record["code"] = error.code
@@ -183,7 +192,7 @@ def encode_json(record: dict[str, Any]) -> bytes:
 
 
 class UsualLines:
-    """Lines of the usual model request: 200, no error, one attempt, tokens reported, no ``log`` action.
+    """Lines of the usual model request: 200, no error, first try, one attempt, tokens reported, no ``log``.
 
     Its shape is the record of the last request with the same endpoint, path and candidate: only what changes is set.
     Ids and keys, of which there may be many, do not choose it.
@@ -204,7 +213,7 @@ class UsualLines:
         endpoint, attempts = exchange.endpoint, exchange.attempts
         if (
             ai is None or len(attempts) != 1 or exchange.status != 200 or exchange.error is not None
-            or exchange.log_metadata or endpoint is None
+            or exchange.log_metadata or endpoint is None or exchange.headers.get(_RETRY, _FIRST_TRY)[0] != "0"
         ):  # fmt: skip
             return None
         attempt, usage, surface, models = attempts[0], ai.usage, ai.surface_of, ai.requested_models

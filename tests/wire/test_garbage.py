@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tests.wire.upstreams import (
     Peer,
     ScriptedUpstream,
     chunk,
+    close,
     events,
     json_answer,
     request,
@@ -259,3 +261,23 @@ async def test_unread_rest_spoils_the_connection() -> None:
                 async with client.post(CHAT_PATH, data=chat_body()) as answered:
                     assert await answered.read() == BODY
         assert len(upstream.peers) == 2
+
+
+async def test_a_stream_that_cannot_be_decoded_ends_and_its_upstream_is_let_go() -> None:
+    """AG-172: whole events first, then the error event; nobody reads on what can mean nothing any more."""
+    packer = zlib.compressobj(wbits=31)
+    event = f"data: {DELTA}\n\n".encode()
+    good = packer.compress(event) + packer.flush(zlib.Z_SYNC_FLUSH)
+    head = SSE_HEAD[:-2] + b"Content-Encoding: gzip\r\n\r\n"
+    moves = [request(), send(head + chunk(good)), send(chunk(b"\xff" * 40), gap_s=0.05), stall(), close()]
+    async with ScriptedUpstream(moves) as upstream:
+        policy = ai_policy([provider_entry(f"{upstream.url}/v1", "key")])
+        async with RunningGateway(settings_for(policy)) as gateway, gateway.session as client:
+            async with client.post(CHAT_PATH, data=chat_body(stream=True)) as answered:
+                payload = await answered.read()
+            assert payload.startswith(event)
+            assert judge(200, answered.headers, payload) == CUT
+            peer = await upstream.peer()
+            await peer.wait_until(lambda: peer.ended or peer.lost)
+            assert gateway.parts.pool.open_count == 0
+        assert len(upstream.peers) == 1

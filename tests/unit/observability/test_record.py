@@ -153,6 +153,16 @@ def test_unfinished_attempt_lasts_until_now() -> None:
     assert record["first_byte_ms"] is None
 
 
+@pytest.mark.parametrize(
+    ("sent", "shown"), [("0", "absent"), ("1", 1), ("12", 12), ("", None), ("-1", None), ("x" * 5_000, None)]
+)
+def test_an_sdks_retry_is_counted_p35(sent: str, shown: object) -> None:
+    exchange = _exchange()
+    exchange.headers.add("x-stainless-retry-count", sent)
+    record = orjson.loads(encode_json(describe(exchange, 1_000.5, "T")))
+    assert record.get("retry", "absent") == shown
+
+
 def test_request_without_endpoint() -> None:
     """Refused before an endpoint was found: still a record."""
     exchange = _exchange()
@@ -293,6 +303,7 @@ def test_a_line_from_a_shape_says_what_describe_says(
         lambda exchange: setattr(exchange, "status", 502),
         lambda exchange: setattr(exchange, "error", GatewayError(ALL_FAILED, {"reason": "none left"})),
         lambda exchange: setattr(exchange, "log_metadata", [{"metadata": {"n": 1}}]),
+        lambda exchange: exchange.headers.add("x-stainless-retry-count", "1"),
         lambda exchange: setattr(exchange, "attempts", []),
         lambda exchange: setattr(exchange, "attempts", exchange.attempts * 2),
         lambda exchange: setattr(exchange.attempts[0], "status", 201),
