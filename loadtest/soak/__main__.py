@@ -15,7 +15,7 @@ import aiohttp
 
 from gateway.demo.server import DemoProvider
 from loadtest.processes import NotReadyError, Process, free_port
-from loadtest.soak.report import Figures, Sample, as_json, as_markdown, slope_mib, warmed_up
+from loadtest.soak.report import WARM_UP_S, Figures, Sample, as_json, as_markdown
 from loadtest.soak.traffic import Traffic
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -48,8 +48,8 @@ def configuration(base_url: str, port: int) -> dict[str, Any]:
     return {"endpoints": [{"name": "soak", "listen": f"127.0.0.1:{port}", "traffic_policy": policy}]}
 
 
-async def soak(requests: int, clients: int, seed: int) -> Figures:
-    """Starts everything, sends the requests, ends everything."""
+async def soak(requests: int, clients: int, seed: int, warm_up_s: float) -> Figures:
+    """Starts everything, sends requests until that many have followed the warm-up, ends everything."""
     port, admin_port = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         home = Path(folder)
@@ -64,40 +64,64 @@ async def soak(requests: int, clients: int, seed: int) -> Figures:
             try:
                 await asyncio.to_thread(process.wait_for_port, port)
                 token = (home / "data" / "admin-token").read_text().strip()
-                figures = await _measured(
-                    process, port, f"http://127.0.0.1:{admin_port}", token, requests, clients, seed
+                progress = Progress(process, requests, warm_up_s)
+                traffic = Traffic(
+                    f"http://127.0.0.1:{port}", enough=progress.enough, clients=clients, seed=seed, tick=progress.tick
                 )
+                figures = await _measured(process, traffic, progress, f"http://127.0.0.1:{admin_port}", token, clients)
             finally:
                 status = await asyncio.to_thread(process.stop)
             figures.status = status
             return figures
 
 
+class Progress:
+    """When there were enough requests, and how large the process was meanwhile."""
+
+    def __init__(self, process: Process, requests: int, warm_up_s: float) -> None:
+        self._process = process
+        self._requests = requests
+        self._warm_up_s = warm_up_s
+        self._step = max(1, requests // SAMPLES)
+        self._began = time.perf_counter()
+        #: requests before those that count; None: it goes on
+        self.warm_up: int | None = None
+        self.samples: list[Sample] = []
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.perf_counter() - self._began
+
+    def enough(self, sent: int) -> bool:
+        """Nothing more is to be sent."""
+        if self.warm_up is None and self.seconds >= self._warm_up_s:
+            self.warm_up = sent
+        return self.warm_up is not None and sent - self.warm_up >= self._requests
+
+    def tick(self, sent: int) -> None:
+        """One more request."""
+        if sent % self._step == 0:
+            self.samples.append(Sample(sent, round(self.seconds, 1), self._process.rss_kib()))
+            if len(self.samples) % (SAMPLES // 10) == 0:
+                print(f"{sent:>9,} requests  {self.samples[-1].rss_kib / 1_024:7.1f} MiB", flush=True)
+
+
 async def _measured(
-    process: Process, port: int, admin: str, token: str, requests: int, clients: int, seed: int
+    process: Process, traffic: Traffic, progress: Progress, admin: str, token: str, clients: int
 ) -> Figures:
-    samples: list[Sample] = []
-    step = max(1, requests // SAMPLES)
-
-    def tick(sent: int) -> None:
-        if sent % step == 0:
-            samples.append(Sample(sent, round(time.perf_counter() - began, 1), process.rss_kib()))
-            if len(samples) % (SAMPLES // 10) == 0:
-                print(f"{sent:>9,} requests  {samples[-1].rss_kib / 1_024:7.1f} MiB", flush=True)
-
     before = await _gauges(admin, token)
     before["descriptors"] = _descriptors(process.pid)
-    traffic = Traffic(f"http://127.0.0.1:{port}", requests=requests, clients=clients, seed=seed, tick=tick)
-    began = time.perf_counter()
     counts = await traffic.run()
-    seconds = time.perf_counter() - began
+    seconds = progress.seconds
     await asyncio.sleep(SETTLE_S)
     after = await _gauges(admin, token)
     # connections to the provider that wait for the next request are the pool's, and bounded by the clients
     after["descriptors"] = max(before["descriptors"], _descriptors(process.pid) - clients)
     gauges = {name: (before[name], after[name]) for name in before}
+    warm_up = progress.warm_up or 0
     return Figures(
-        requests, seconds, slope_mib(warmed_up(samples)), samples, gauges, dict(counts.by_kind), dict(counts.wrong)
+        counts.sent - warm_up, warm_up, seconds, progress.samples, gauges, dict(counts.by_kind), dict(counts.wrong)
     )
 
 
@@ -120,18 +144,21 @@ def main() -> int:
     """Runs, prints, writes."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.soak", description="Does anything stay behind?")
     parser.add_argument("--requests", type=int, default=20_000, help=f"up to {MAX_REQUESTS:,} (default: 20,000)")
+    parser.add_argument("--warm-up", type=float, default=WARM_UP_S, help=f"seconds before (default: {WARM_UP_S:g})")
     parser.add_argument("--clients", type=int, default=32, help="requests at once, 1 to 256 (default: 32)")
     parser.add_argument("--seed", type=int, default=1, help="of the random choices (default: 1)")
     parser.add_argument("--out", default="", help="report file, '-' for none (default: loadtest/results/soak.md)")
     options = parser.parse_args()
-    if not (100 <= options.requests <= MAX_REQUESTS and 1 <= options.clients <= 256):
+    if not (100 <= options.requests <= MAX_REQUESTS and 1 <= options.clients <= 256 and 0 <= options.warm_up <= 3_600):
         parser.error("out of bounds")
     try:
-        figures = asyncio.run(soak(options.requests, options.clients, options.seed))
+        figures = asyncio.run(soak(options.requests, options.clients, options.seed, options.warm_up))
     except NotReadyError as failed:
         print(failed, file=sys.stderr)
         return 2
     command = f"python -m loadtest.soak --requests {options.requests}"
+    if options.warm_up != WARM_UP_S:
+        command += f" --warm-up {options.warm_up:g}"
     report = as_markdown(figures, command)
     print(report)
     if options.out != "-":

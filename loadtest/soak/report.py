@@ -12,10 +12,8 @@ from loadtest.machine import describe_commit, describe_machine, describe_version
 
 #: MiB per 100,000 requests (P01)
 MAX_SLOPE_MIB = 1.0
-#: the share of the requests that counts as warm-up: caches fill, the interpreter's arenas grow
-WARM_UP = 0.4
-#: and at least so many seconds: the live windows remember five minutes, so that memory cannot be level before
-WINDOWS_S = 320.0
+#: the live windows remember five minutes; with their second turn the room that the first one took is used again
+WARM_UP_S = 640.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +27,22 @@ class Sample:
 
 @dataclass(slots=True)
 class Figures:
-    """Everything that a soak found."""
+    """Everything that a soak found. ``warm_up``: requests before those that count."""
 
     requests: int
+    warm_up: int
     seconds: float
-    slope_mib: float
     samples: list[Sample]
     #: gauge → (before, after)
     gauges: Mapping[str, tuple[float, float]]
     by_kind: Mapping[str, int]
     wrong: Mapping[str, int]
     status: int = 0
+
+    @property
+    def slope_mib(self) -> float:
+        """MiB per 100,000 requests, after the warm-up."""
+        return slope_mib([each for each in self.samples if each.requests >= self.warm_up])
 
     @property
     def problems(self) -> list[str]:
@@ -53,13 +56,6 @@ class Figures:
         if self.status:
             found.append(f"the gateway ended with status {self.status}")
         return found
-
-
-def warmed_up(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples after the warm-up; of a run that is too short for one, its second half."""
-    last = samples[-1].requests if samples else 0
-    found = [each for each in samples if each.requests >= WARM_UP * last and each.seconds >= WINDOWS_S]
-    return found if len(found) > 1 else list(samples[len(samples) // 2 :])
 
 
 def slope_mib(samples: Sequence[Sample]) -> float:
@@ -80,13 +76,14 @@ def as_markdown(figures: Figures, command: str) -> str:
         f"# Soak: {figures.requests:,} requests",
         "",
         f"**{verdict}.** Resident memory grows by {figures.slope_mib:.2f} MiB per 100,000 requests (limit"
-        f" {MAX_SLOPE_MIB:g}), measured from request {_measured_from(figures):,} on: before that, caches and the five"
-        " minutes of the live windows fill.",
+        f" {MAX_SLOPE_MIB:g}), measured over {figures.requests:,} requests after a warm-up of {figures.warm_up:,}, in"
+        " which caches and the five minutes of the live windows fill.",
         "",
         f"`{command}` · {_today()} · commit {describe_commit()}",
         "",
         f"{describe_machine()}. {describe_versions('aiohttp', 'uvloop')}. {figures.seconds:.0f} s,"
-        f" {figures.requests / figures.seconds:.0f} requests per second; clients and demo provider share the machine.",
+        f" {(figures.warm_up + figures.requests) / figures.seconds:.0f} requests per second; clients and demo provider"
+        " share the machine.",
         "",
         "| Requests | Resident, MiB |",
         "|---:|---:|",
@@ -99,11 +96,6 @@ def as_markdown(figures: Figures, command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _measured_from(figures: Figures) -> int:
-    warm = warmed_up(figures.samples)
-    return warm[0].requests if warm else 0
-
-
 def _some(samples: Sequence[Sample]) -> list[Sample]:
     """At most 21 of them, the first and the last included."""
     step = max(1, (len(samples) - 1) // 20)
@@ -112,7 +104,8 @@ def _some(samples: Sequence[Sample]) -> list[Sample]:
 
 def as_json(figures: Figures) -> str:
     """The same for programs."""
-    document: dict[str, Any] = {"date": _today(), "commit": describe_commit(), **asdict(figures)}
+    about = {"date": _today(), "commit": describe_commit(), "slope_mib": figures.slope_mib}
+    document: dict[str, Any] = {**about, **asdict(figures)}
     return json.dumps(document, indent=1) + "\n"
 
 

@@ -77,11 +77,13 @@ class Counts:
 
 
 class Traffic:
-    """Some clients, each sending one request after the other."""
+    """Some clients, each sending one request after the other. ``enough``: of so many requests."""
 
-    def __init__(self, url: str, *, requests: int, clients: int, seed: int, tick: Callable[[int], None]) -> None:
+    def __init__(
+        self, url: str, *, enough: Callable[[int], bool], clients: int, seed: int, tick: Callable[[int], None]
+    ) -> None:
         self._url = url
-        self._requests = requests
+        self._enough = enough
         self._clients = clients
         self._random = random.Random(seed)
         self._tick = tick
@@ -89,18 +91,18 @@ class Traffic:
         self.counts = Counts()
 
     async def run(self) -> Counts:
-        """Until all requests are answered."""
+        """Until there were enough, and all are answered."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self._clients):
                 group.create_task(self._client())
         return self.counts
 
     async def _client(self) -> None:
-        while self.counts.sent < self._requests:
+        while not self._enough(self.counts.sent):
             timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
             async with aiohttp.ClientSession(self._url, timeout=timeout) as session:
                 for _ in range(_SESSION_REQUESTS):
-                    if self.counts.sent >= self._requests:
+                    if self._enough(self.counts.sent):
                         return
                     self.counts.sent += 1
                     self._tick(self.counts.sent)
