@@ -10,7 +10,7 @@ from gateway.ai.estimates import Counted, Output, Unreported, add_estimate, coun
 from gateway.ai.measure import SUCCESS, Measure
 from gateway.ai.measure import Outcome as Measured
 from gateway.ai.surfaces import MESSAGES
-from gateway.ai.usage import usage_of_stream
+from gateway.ai.usage import stop_reason_of_stream
 from gateway.headers import HeaderMap
 from gateway.upstream.blocks import last_events, usage_events
 from gateway.upstream.codec import NOTHING_KEPT
@@ -173,7 +173,7 @@ class Answer:
             self.tap.feed_tail(last)
         usage = attempt.usage = self._call.usage = self.tap.usage(last)
         if not usage.stop_reason and isinstance(self.kept, Delivered):
-            usage.stop_reason = usage_of_stream(self.codec.surface, self.kept.tail()).stop_reason
+            usage.stop_reason = stop_reason_of_stream(self.codec.surface, self.kept.tail())
         problem = self.codec.stream_problem(last) if self.event_stream else None
         if problem is not None and not attempt.kind:
             attempt.kind = "stream_error"

@@ -153,7 +153,7 @@ async def _relay(
     done: asyncio.Future[Ending] = loop.create_future()
     plan = RelayPlan(
         codec=answer.codec, limits=answer.limits, chunked=chunked, event_stream=answer.event_stream, tap=answer.tap,
-        kept=answer.kept, strip_usage=answer.strip_usage, errors=_stream_error, deadlines=downstream.deadlines,
+        kept=answer.kept, strip_usage=answer.strip_usage, errors=_stream_error, deadlines=downstream.server.deadlines,
     )  # fmt: skip
     assert downstream.transport is not None
 
@@ -175,11 +175,15 @@ async def _relay(
     head = b""  # not for as long as the stream lasts
     ending = relay.ending
     if ending is None:
+        turnstile = downstream.server.turnstile
+        turnstile.streams += 1
         try:
             ending = await done
         except asyncio.CancelledError:
             relay.client_gone()
             raise
+        finally:
+            turnstile.streams -= 1
     downstream.relay = None
     exchange.sent_bytes = relay.sent_bytes
     if ending is not Ending.COMPLETE:

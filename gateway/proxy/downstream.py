@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
     from gateway.proxy.request_server import RequestServer
-    from gateway.upstream.deadlines import Deadlines
     from gateway.upstream.relay import Relay
 
 HEAD_READ_S = 10.0
@@ -173,6 +172,12 @@ class Downstream(ParsedConnection):
             return
         if not self._server.is_eager(head):
             self._serve_queue()
+        elif not self._server.turnstile.holds(self._begin_eagerly):
+            self._begin_eagerly()
+
+    def _begin_eagerly(self) -> None:
+        head = self._known
+        if head is None or self.transport is None:  # the client left while others began
             return
         self.serving = True
         eager = self._eager = Eager(self._loop, self._server.serve(self, head), self._went)
@@ -317,9 +322,9 @@ class Downstream(ParsedConnection):
     # ---- what the handler uses ------------------------------------------------------------------------------------
 
     @property
-    def deadlines(self) -> Deadlines:
-        """The listener's."""
-        return self._server.deadlines
+    def server(self) -> RequestServer:
+        """The listener's side of this connection."""
+        return self._server
 
     @property
     def body_at_hand(self) -> bytes | None:

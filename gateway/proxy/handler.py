@@ -30,6 +30,7 @@ from gateway.proxy.commit import commit_forward
 from gateway.proxy.connecting import judge, report_closed
 from gateway.proxy.heads import HeadTable
 from gateway.proxy.phases import response_phase, unhandled
+from gateway.proxy.turnstile import Turnstile
 from gateway.upstream.deadlines import Deadlines
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ class Handler:
         self._parts = parts
         self._date = respond.DateLine(parts.clock)
         self.heads = HeadTable()
-        self.deadlines = Deadlines(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self.deadlines = Deadlines(loop)
+        self.turnstile = Turnstile(loop)
         #: connections open, for the limit and for draining
         self.connections: set[Downstream] = set()
         #: new connections of a listener behind a PROXY protocol, until they are connected

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.errors import GatewayError
     from gateway.exchange import RequestHead
     from gateway.proxy.heads import HeadTable
+    from gateway.proxy.turnstile import Turnstile
     from gateway.upstream.deadlines import Deadlines
 
 #: between two looks for connections that wait too long
@@ -30,6 +31,8 @@ class RequestServer(Protocol):
     #: heads that were accepted before, and the deadlines of clients that send slowly
     heads: HeadTable
     deadlines: Deadlines
+    #: lets few requests begin at once while streams run
+    turnstile: Turnstile
 
     def serve(self, downstream: Downstream, head: RawRequestMessage | RequestHead) -> Coroutine[Any, Any, bool]:
         """Answers one request on ``downstream``; True if the connection may serve another."""

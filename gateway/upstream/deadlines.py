@@ -69,9 +69,22 @@ class Timers:
         self._loop = loop
         self._timers: dict[str, asyncio.TimerHandle] | None = None
 
+    def overdue(self) -> None:
+        """``Waiter``."""
+        raise NotImplementedError
+
+    def _watch(self, deadlines: Deadlines | None, seconds: float, *, exact_below_s: float = 0.0) -> None:
+        """Calls ``overdue`` then, and no earlier watch's; without a timer of its own if that is possible."""
+        if deadlines is not None and seconds >= exact_below_s:
+            deadlines.watch(self, self._loop.time() + seconds)
+        else:
+            self._call_later("overdue", seconds, self.overdue)
+
     def _call_later(self, name: str, seconds: float, callback: Callable[..., None], *args: Any) -> None:
         if self._timers is None:
             self._timers = {}
+        else:
+            self._cancel(name)
         self._timers[name] = self._loop.call_later(seconds, callback, *args)
 
     def _cancel(self, name: str) -> None:

@@ -121,7 +121,7 @@ class Relay(Timers):
         self._want_frames()
         limits = self._plan.limits
         if limits.idle_s:
-            self._watch_idle()
+            self._watch(self._plan.deadlines, limits.idle_s / 4, exact_below_s=EXACT_BELOW_S)
         if limits.keepalive_s and self._plan.event_stream:
             self._call_later("keepalive", limits.keepalive_s, self._keep_alive, 0)
         if not self._paused:
@@ -319,26 +319,20 @@ class Relay(Timers):
     def _look_for_mark(self, block: bytes) -> None:
         if not self.marked and any(mark in block for mark in self._marks):
             self.marked = True
-            self._call_later("grace", GRACE_AFTER_END_S, self._end_clean)
+            self._watch(self._plan.deadlines, GRACE_AFTER_END_S)
 
     # ---- time -----------------------------------------------------------------------------------------------------
 
-    def _watch_idle(self) -> None:
-        """A quarter of the idle limit from now; thousands of streams do without a timer each."""
-        step_s, deadlines = self._plan.limits.idle_s / 4, self._plan.deadlines
-        if deadlines is not None and step_s >= EXACT_BELOW_S:
-            deadlines.watch(self, self._loop.time() + step_s)
-        else:
-            self._call_later("idle", step_s, self.overdue)
-
     def overdue(self) -> None:
         """``deadlines.Waiter``: four times per idle limit; compares counters that the data path only increments."""
+        if self.marked:
+            self._end_clean()
+            return
         limits = self._plan.limits
-        step_s = limits.idle_s / 4
+        step_s, now = limits.idle_s / 4, self._loop.time()
         moved = self.sent_bytes + self.blocks
         is_quiet = moved == self._seen and not self._paused
         self._quiet_s, self._seen = self._quiet_s + step_s if is_quiet else 0.0, moved
-        now = self._loop.time()
         progress = self._progress + self.sent_bytes - self._sent_bytes
         if self._paused or progress != self._seen_progress or not self.last_at:
             self.last_at = now
@@ -346,7 +340,7 @@ class Relay(Timers):
         if self._quiet_s >= limits.idle_s or (limits.progress_s and now - self.last_at >= limits.progress_s):
             self._end_broken(Ending.IDLE)
             return
-        self._watch_idle()
+        self._watch(self._plan.deadlines, step_s, exact_below_s=EXACT_BELOW_S)
 
     def _keep_alive(self, seen: int) -> None:
         moved = self.sent_bytes + self.blocks

@@ -222,6 +222,27 @@ async def test_a_connection_goes_without_a_parser_while_it_needs_none() -> None:
         writer.close()
 
 
+async def test_a_burst_while_a_stream_runs() -> None:
+    """Requests that are held back for a turn or two are answered like others, unless their client leaves."""
+    async with serving() as (_, gateway):
+        (handler,) = [listener.handler for listener in gateway.process.listeners]
+        reader, writer = await connect(gateway)
+        assert await ask(reader, writer) == 200
+        writer.write(request_bytes(CHAT_PATH, chat_body("demo:demo:n=2000,delay=5ms", stream=True)))
+        await until(lambda: handler.turnstile.streams == 1)
+        others = [await connect(gateway) for _ in range(30)]
+        for _, other in others:
+            other.write(HELLO)
+        others[20][1].transport.abort()
+        answered = [await read_answer(reader) for number, (reader, _) in enumerate(others) if number != 20]
+        assert [status for status, _, _ in answered] == [200] * 29
+        assert handler.turnstile.streams == 1
+        for _, other in [*others, (reader, writer)]:
+            other.transport.abort()
+        await until(lambda: not handler.turnstile.streams and not handler.inflight and not handler.connections)
+        assert sum(record.status == 200 for record in gateway.records) in (30, 31)
+
+
 async def test_a_connection_that_waits_has_no_task() -> None:
     async with serving() as (_, gateway):
         before = len(asyncio.all_tasks())

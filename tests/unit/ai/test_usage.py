@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from decimal import Decimal
 
@@ -12,7 +13,16 @@ from hypothesis import strategies as st
 from gateway.ai import usage as usage_module
 from gateway.ai.pricing import Pricing, TextPrices
 from gateway.ai.surfaces import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, SURFACES, Surface
-from gateway.ai.usage import Usage, UsageTap, usage_of_body, usage_of_stream, usage_of_tail
+from gateway.ai.usage import (
+    Usage,
+    UsageTap,
+    _documents,
+    stop_reason_of_stream,
+    usage_of_body,
+    usage_of_stream,
+    usage_of_tail,
+)
+from gateway.upstream.sse import events_of
 
 
 def counts(usage: Usage) -> dict[str, object]:
@@ -422,3 +432,31 @@ def test_cost_without_pricing():
 
 def test_representation():
     assert "input=5" in repr(usage(input=5))
+
+
+EVENTS = st.sampled_from([
+    b'data: {"a":1}', b'event: x\ndata: {"b":[2]}', b"data: [DONE]", b"", b": ping", b'data:{"c":3}', b"data: 5",
+    b'data: {"d":\ndata: 4}', b'id: 1\ndata: {"e":5}', b'event: y\nevent: z\ndata: {"f":6}', b"data: {broken",
+    b'\ndata: {"g":7}', b'data: {"h":8}\n', b'data: {"i":9}\r', b'data: {"j":10}\r\n\r\ndata: {"k":11}', b"event: only",
+    b'\xef\xbb\xbfdata: {"l":12}', b'data: {"m":"\\n\\n"}', b'data: {"n":13}\nevent: after', b'event:\ndata: {"o":14}',
+])  # fmt: skip
+
+
+@given(st.lists(EVENTS, max_size=6), st.sampled_from([b"", b"\n", b"\n\n", b"\n\n\n"]))
+def test_documents_of_usual_events_are_those_of_events(events, end):
+    block = b"\n\n".join(events) + end
+    whole = block if block.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")) else block + b"\n\n"
+    wanted = []
+    for event in events_of(whole):
+        with contextlib.suppress(ValueError):
+            document = json.loads(event.data or b"")
+            wanted += [document] if isinstance(document, dict) else []
+    assert list(_documents((block,))) == wanted
+
+
+@pytest.mark.parametrize(("surface", "events", "expected"), STREAMS)
+def test_the_stop_reason_alone(surface, events, expected):
+    """AG-242: found in the last few events, whichever of them says it."""
+    assert stop_reason_of_stream(surface, events[-4:]) == expected["stop_reason"]
+    assert stop_reason_of_stream(surface, [b"".join(events)]) == expected["stop_reason"]
+    assert stop_reason_of_stream(surface, []) == ""

@@ -198,6 +198,7 @@ async def test_unfinished_stream_in_a_finished_body_is_broken() -> None:
 async def test_upstream_that_hangs_after_the_mark_is_ended_within_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """AG-172, P10: the client's stream ends cleanly, the upstream is left."""
     monkeypatch.setattr("gateway.upstream.relay.GRACE_AFTER_END_S", 0.01)
+    monkeypatch.setattr("gateway.upstream.deadlines.TICK_S", 0.01)
     rig = await relay_pieces(STREAM_HEAD + chunk(*EVENTS, end=False))
     assert rig.endings == []
     await asyncio.sleep(0.05)
