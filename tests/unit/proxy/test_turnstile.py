@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ async def test_a_burst_begins_a_few_at_a_time_and_in_order() -> None:
     turnstile.streams = 1
     begun: list[int] = []
     for number in range(4 * BEGIN_AT_ONCE + 1):
-        if not turnstile.holds(lambda number=number: begun.append(number)):
+        if not turnstile.holds(partial(begun.append, number)):
             begun.append(number)
     assert begun == list(range(BEGIN_AT_ONCE))
     for turn in range(2, 6):
@@ -52,7 +53,7 @@ def test_everyone_begins_once_and_few_in_a_turn(arrivals: list[int]) -> None:
         for count in [*arrivals, *([0] * sum(arrivals))]:
             before = len(begun)
             for _ in range(count):
-                if not turnstile.holds(lambda number=number: begun.append(number)):
+                if not turnstile.holds(partial(begun.append, number)):
                     begun.append(number)
                 number += 1
             await asyncio.sleep(0)
