@@ -177,7 +177,8 @@ class Downstream(ParsedConnection):
 
     def _begin_eagerly(self) -> None:
         head = self._known
-        if head is None or self.transport is None:  # the client left while others began
+        # while others began, its client may have left, or sent so much that a task serves it
+        if head is None or self.transport is None or self.serving or self._task is not None:
             return
         self.serving = True
         eager = self._eager = Eager(self._loop, self._server.serve(self, head), self._went)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.exchange import Exchange
+from gateway.proxy.downstream import EARLY_BYTES
 from gateway.proxy.request_server import DownstreamServer
 from tests.wire.running import RunningGateway, ai_policy, read_answer, request_bytes, settings_for
 from tests.wire.serving import CHAT_PATH, chat_body, connect, provider_entry, serving, until
@@ -241,6 +242,31 @@ async def test_a_burst_while_a_stream_runs() -> None:
             other.transport.abort()
         await until(lambda: not handler.turnstile.streams and not handler.inflight and not handler.connections)
         assert sum(record.status == 200 for record in gateway.records) in (30, 31)
+
+
+async def test_a_request_that_is_held_back_begins_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although its client sends more than may wait, and a task serves all of it."""
+    async with serving() as (provider, gateway):
+        (handler,) = [listener.handler for listener in gateway.process.listeners]
+        reader, writer = await connect(gateway)
+        assert await ask(reader, writer) == 200
+        monkeypatch.setattr("gateway.proxy.turnstile.BEGIN_AT_ONCE", 0)
+        handler.turnstile.streams += 1
+        writer.write(request_bytes(CHAT_PATH, chat_body("demo:demo-late-1s")))
+        await until(lambda: len(handler.turnstile._waiting) == 1)
+        count = EARLY_BYTES // len(HELLO) + 2
+        writer.write(HELLO * count)
+        (connection,) = handler.connections
+        await until(lambda: connection._task is not None)
+        monkeypatch.setattr("gateway.proxy.turnstile.BEGIN_AT_ONCE", 4)
+        assert [(await read_answer(reader))[0] for _ in range(1 + count)] == [200] * (1 + count)
+        writer.write(HELLO)
+        assert (await read_answer(reader))[0] == 200
+        handler.turnstile.streams -= 1
+        await until(lambda: not handler.turnstile._waiting and not handler.inflight)
+        assert provider.stats.requests == len(gateway.records) == 1 + 1 + count + 1
+        assert [exchange.ai.requested_models[0] for exchange in gateway.records].count("demo:demo-late-1s") == 1
+        writer.close()
 
 
 async def test_a_connection_that_waits_has_no_task() -> None:
