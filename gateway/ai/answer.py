@@ -221,7 +221,7 @@ class Answer:
         exchange, completed, sent = call.exchange, attempt.completed, attempt.sent
         pricing = attempt.candidate.element.pricing
         if pricing is not None:
-            call.cost = usage.cost(pricing)
+            call.cost_units = usage.units(pricing)
         self._tally(usage)
         if attempt.first_byte:
             exchange.upstream_wait_s += completed - attempt.first_byte
@@ -253,8 +253,8 @@ class Answer:
         else:
             booked.estimated_input += usage.input
             booked.estimated_output += usage.output
-        if call.cost:
-            booked.cost_usd += call.cost
+        if call.cost_units:
+            booked.cost_units += call.cost_units
 
 
 def _measured(ending: Ending, status: int) -> Measured:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.ai.credentials import PassthroughRules
 from gateway.ai.final import Outcome
 from gateway.ai.outbound import ClientLines
+from gateway.ai.usage import usd
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -42,7 +43,7 @@ class AiCall:
         "access",
         "caller",
         "candidates",
-        "cost",
+        "cost_units",
         "credential",
         "deadline",
         "estimated_input",
@@ -107,8 +108,8 @@ class AiCall:
         #: '' while it runs, then ``success`` or ``error``
         self.status = ""
         self.usage: Usage | None = None
-        #: USD (AG-248); None: price unknown
-        self.cost: Decimal | None = None
+        #: in units of 0.00001 USD (AG-248); None: price unknown
+        self.cost_units: int | None = None
         #: tokens as the gateway counts them (AG-228, AG-230)
         self.estimated_input = 0
         self.estimated_output = 0
@@ -135,7 +136,12 @@ class AiCall:
 
     @property
     def cost_usd(self) -> float | None:
-        return float(self.cost) if self.cost is not None else None
+        return self.cost_units / 100_000 if self.cost_units is not None else None
+
+    @property
+    def cost(self) -> Decimal | None:
+        """USD."""
+        return usd(self.cost_units) if self.cost_units is not None else None
 
     @property
     def tokens_estimated(self) -> bool:

@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 
 from gateway.ai.measure import SUCCESS, Measure
 from gateway.ai.quota import Quota, parse_retry_after
+from gateway.ai.usage import usd
 from gateway.ai.window_metrics import WAITING, AccountMetrics, FanOut, GlobalMetrics, Timeline, Window, settle
 from gateway.cel.env import CelType, map_of, object_of
 from gateway.clock import Clock
@@ -78,14 +79,20 @@ class ModelMetrics:
 class Booked:
     """Tokens and money of every attempt since the start, those included whose client left (AG-240, AG-331, P02)."""
 
-    __slots__ = ("cost_usd", "estimated_input", "estimated_output", "input", "output")
+    __slots__ = ("cost_units", "estimated_input", "estimated_output", "input", "output")
 
     def __init__(self) -> None:
         #: as providers reported them
         self.input = self.output = 0
         #: counted here, for attempts whose provider reported none
         self.estimated_input = self.estimated_output = 0
-        self.cost_usd = Decimal(0)
+        #: 0.00001 USD
+        self.cost_units = 0
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """What was spent."""
+        return usd(self.cost_units) if self.cost_units else Decimal(0)
 
 
 class ModelSeries:

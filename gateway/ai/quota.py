@@ -129,7 +129,8 @@ class _Gauge:
 
     def read(self, headers: HeaderMap, now_s: float, now_unix_s: float) -> None:
         """Takes in the head of a response."""
-        self.expire(now_s)
+        if self.reset_s <= now_s:
+            self.expire(now_s)
         if headers is not self._headers:  # an object for each head: the same one says the same again
             self._headers = headers
             names = self._names
@@ -262,9 +263,14 @@ class Quota:
         requests, tokens = self._requests, self._tokens
         if self._seen is not None:
             self._read()
-        requests.expire(now_s)
-        tokens.expire(now_s)
-        self.due_s = min(requests.reset_s, tokens.reset_s)
+        due_s = requests.reset_s
+        if due_s > tokens.reset_s:
+            due_s = tokens.reset_s
+        if due_s <= now_s:
+            requests.expire(now_s)
+            tokens.expire(now_s)
+            due_s = min(requests.reset_s, tokens.reset_s)
+        self.due_s = due_s
         if (
             self.remaining_requests != requests.remaining
             or self.remaining_tokens != tokens.remaining

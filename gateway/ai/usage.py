@@ -95,7 +95,7 @@ class Usage:
 
     def cost(self, pricing: Pricing | None) -> Decimal:
         """USD with five places, rounded half-even: ``Decimal("0.01050")`` (AG-248); 0.00000 without a known price."""
-        return Decimal(self.units(pricing)).scaleb(-5, _EXACT)
+        return usd(self.units(pricing))
 
     def exact_cost(self, pricing: Pricing | None) -> Decimal:
         """``cost`` by its definition, for any prices."""
@@ -113,6 +113,11 @@ class Usage:
 
     def __repr__(self) -> str:
         return f"Usage({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
+
+
+def usd(units: int) -> Decimal:
+    """Units of 0.00001 USD as USD."""
+    return Decimal(units).scaleb(-5, _EXACT)
 
 
 def usage_of_body(surface: Surface, body: bytes) -> Usage:
@@ -282,7 +287,9 @@ def _take(usage: Usage, surface: Surface, reported: Any) -> None:
     count, details = get(given), get(given_details)
     usage.input = count if type(count) is int and 0 <= count <= _MOST_TOKENS else _count(count)
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    usage.cached = (_count(cached) if cached else 0) or _count(get("prompt_cache_hit_tokens"))
+    usage.cached = _count(cached) if cached else 0
+    if not usage.cached and (cached := get("prompt_cache_hit_tokens")):
+        usage.cached = _count(cached)
     count, details = get(made), get(made_details)
     usage.output = count if type(count) is int and 0 <= count <= _MOST_TOKENS else _count(count)
     reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None

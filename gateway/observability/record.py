@@ -24,16 +24,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
 from gateway.clock import Clock
 from gateway.exchange import Attempt, Exchange
 from gateway.observability.logs import LogSink, Timestamps, rfc3339
-
-if TYPE_CHECKING:
-    from decimal import Decimal
 
 #: records kept, and how long one may be: their texts come from clients
 SHAPES_LIMIT: Final = 512
@@ -91,7 +88,7 @@ class ModelCall(ModelRequest, Protocol):
     @property
     def usage(self) -> _Counts | None: ...
     @property
-    def cost(self) -> Decimal | None: ...
+    def cost_units(self) -> int | None: ...
 
 
 def build_recorder(sink: LogSink, clock: Clock, *, as_json: bool, colour: bool = False) -> Callable[[Exchange], None]:
@@ -223,7 +220,7 @@ class UsualLines:
             or attempt.kind or attempt.code or key is None or not first_byte or not completed
         ):  # fmt: skip
             return None
-        candidate, started, started_s, cost = attempt.candidate, exchange.started, exchange.started_s, ai.cost
+        candidate, started, started_s, cost = attempt.candidate, exchange.started, exchange.started_s, ai.cost_units
         shared = (
             endpoint.id, exchange.method, exchange.path, surface.name, models[0], exchange.streaming,
             candidate.provider.id, candidate.name,
@@ -242,7 +239,7 @@ class UsualLines:
             record["bytes"] = exchange.sent_bytes
             record["input_tokens"] = usage.input
             record["output_tokens"] = usage.output
-            record["cost_usd"] = None if cost is None else float(cost)
+            record["cost_usd"] = None if cost is None else cost / 100_000
             record["first_byte_ms"] = (first_byte - started) * 1e5 // 1.0 / 100.0
             only["ms"] = (completed - attempt.started) * 1e5 // 1.0 / 100.0
             only["key"] = key.shown

@@ -129,7 +129,7 @@ class Downstream(ParsedConnection):
             self._ahead = max(-1, end + max(length, 0) - len(data)) if end and states_size(data, end, length) else -1
             self.learning = key
             return False
-        if length > DIRECT_BODY_BYTES or self.is_closing:
+        if length > DIRECT_BODY_BYTES or self._force_close or self._close:
             self._ahead = max(-1, end + length - len(data))
             return False
         self._known = head
@@ -170,9 +170,10 @@ class Downstream(ParsedConnection):
         """A request with a known head is complete."""
         if self._task is not None:  # reads away a body; takes this one next
             return
-        if not self._server.is_eager(head):
+        server = self._server
+        if not server.is_eager(head):
             self._serve_queue()
-        elif not self._server.turnstile.holds(self._begin_eagerly):
+        elif not server.turnstile.streams or not server.turnstile.holds(self._begin_eagerly):
             self._begin_eagerly()
 
     def _begin_eagerly(self) -> None:
