@@ -8,6 +8,7 @@ one timer looks through all of them every ``TICK_S``, so that a deadline is noti
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -60,7 +61,7 @@ class Deadlines:
                 waiter.overdue()
 
 
-class Timers:
+class Timers(ABC):
     """The timers of one object, by name; nothing is made for those that are never set."""
 
     __slots__ = ("_loop", "_timers")
@@ -69,9 +70,9 @@ class Timers:
         self._loop = loop
         self._timers: dict[str, asyncio.TimerHandle] | None = None
 
+    @abstractmethod
     def overdue(self) -> None:
         """``Waiter``."""
-        raise NotImplementedError
 
     def _watch(self, deadlines: Deadlines | None, seconds: float, *, exact_below_s: float = 0.0) -> None:
         """Calls ``overdue`` then, and no earlier watch's; without a timer of its own if that is possible."""
