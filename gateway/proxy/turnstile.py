@@ -18,7 +18,7 @@ BEGIN_AT_ONCE: Final = 4
 
 
 class Turnstile:
-    """Of one event loop."""
+    """Of one listener."""
 
     __slots__ = ("_begun", "_loop", "_turning", "_waiting", "streams")
 

@@ -120,7 +120,7 @@ class Relay(Timers):
         connection.response = self
         self._want_frames()
         limits = self._plan.limits
-        if limits.idle_s:
+        if limits.idle_s and not self.marked:  # else the grace runs
             self._watch(self._plan.deadlines, limits.idle_s / 4, exact_below_s=EXACT_BELOW_S)
         if limits.keepalive_s and self._plan.event_stream:
             self._call_later("keepalive", limits.keepalive_s, self._keep_alive, 0)

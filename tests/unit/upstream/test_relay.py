@@ -207,6 +207,24 @@ async def test_upstream_that_hangs_after_the_mark_is_ended_within_the_grace(monk
     assert rig.upstream.aborted
 
 
+async def test_the_grace_is_not_lost_to_the_idle_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the other way round, wherever the mark came: with the first block, which was held, or after it."""
+    monkeypatch.setattr("gateway.upstream.relay.GRACE_AFTER_END_S", 0.01)
+    monkeypatch.setattr("gateway.upstream.deadlines.TICK_S", 0.01)
+    limits = RelayLimits(idle_s=120, progress_s=0, client_write_s=0, keepalive_s=0)
+    for pieces in ([EVENTS], [EVENTS[:1], EVENTS[1:]]):
+        rig = Rig(limits=limits)
+        head = STREAM_HEAD
+        for events in pieces:
+            rig.feed(head + chunk(*events, end=False))
+            head = b""
+        assert rig.endings == []
+        await asyncio.sleep(0.1)
+        assert rig.endings == [Ending.COMPLETE]
+        assert not rig.deadlines.waiting
+        rig.deadlines.close()
+
+
 async def test_idle_stream_ends_with_an_error_event() -> None:
     """AG-164."""
     rig = Rig(limits=RelayLimits(idle_s=0.04, progress_s=0, client_write_s=0, keepalive_s=0))
