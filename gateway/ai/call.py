@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING
 from gateway.ai.credentials import PassthroughRules
 from gateway.ai.final import Outcome
 from gateway.ai.outbound import ClientLines
-from gateway.ai.usage import usd
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from gateway.ai.caller import Caller
     from gateway.ai.candidates import Plan
     from gateway.ai.credentials import ClientCredential
@@ -137,11 +134,6 @@ class AiCall:
     @property
     def cost_usd(self) -> float | None:
         return self.cost_units / 100_000 if self.cost_units is not None else None
-
-    @property
-    def cost(self) -> Decimal | None:
-        """USD."""
-        return usd(self.cost_units) if self.cost_units is not None else None
 
     @property
     def tokens_estimated(self) -> bool:

@@ -93,12 +93,8 @@ class Usage:
         rest += rest
         return units + 1 if rest > divisor or (rest == divisor and units & 1) else units
 
-    def cost(self, pricing: Pricing | None) -> Decimal:
-        """USD with five places, rounded half-even: ``Decimal("0.01050")`` (AG-248); 0.00000 without a known price."""
-        return usd(self.units(pricing))
-
     def exact_cost(self, pricing: Pricing | None) -> Decimal:
-        """``cost`` by its definition, for any prices."""
+        """USD with five places, rounded half-even (AG-248): ``units`` by their definition, for any prices."""
         prices: Mapping[str, Decimal] = {} if pricing is None else pricing.exact
         price = prices.get("input", _ZERO)
         total = _ZERO
@@ -116,7 +112,7 @@ class Usage:
 
 
 def usd(units: int) -> Decimal:
-    """Units of 0.00001 USD as USD."""
+    """Units of 0.00001 USD as USD: ``Decimal("0.01050")``."""
     return Decimal(units).scaleb(-5, _EXACT)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.ai.usage import usd
 from gateway.app.process import ConfigurationError
 from tests.wire.keyed import KeyedProvider
 from tests.wire.running import RunningGateway, ai_policy, settings_for
@@ -38,7 +39,7 @@ async def test_ag_61_models_of_the_overlay_are_served_and_priced(tmp_path: Path)
         async with RunningGateway(settings_for(policy(), catalog_file=file)) as gateway:
             assert await ask(gateway, "house-1") == 200
             # 5 tokens in at 2 USD, 2 out at 10 USD per million
-            assert str(gateway.records[0].ai.cost) == "0.00003"
+            assert str(usd(gateway.records[0].ai.cost_units)) == "0.00003"
             listed = await models(gateway)
             assert "house-1" in listed
 
@@ -52,7 +53,7 @@ async def test_ag_61_a_reload_reads_it_again(tmp_path: Path) -> None:
             assert await ask(gateway, "house-2") == 422
             assert not any(problems.failed for problems in await gateway.process.reload())
             assert await ask(gateway, "house-2") == 200
-            assert gateway.records[-1].ai.cost == Decimal("20.00002")
+            assert usd(gateway.records[-1].ai.cost_units) == Decimal("20.00002")
             assert await ask(gateway, "house-1") == 422
 
 
@@ -91,20 +92,20 @@ async def test_ag_248_prices_of_the_package_make_the_cost() -> None:
             record = gateway.records[0]
             prices = record.attempts[0].candidate.element.pricing.exact
             exact = (5 * prices["input"] + 2 * prices["output"]) / 1_000_000
-            assert record.ai.cost == exact.quantize(Decimal("0.00001"))
-            assert record.ai.cost > 0
+            assert usd(record.ai.cost_units) == exact.quantize(Decimal("0.00001"))
+            assert usd(record.ai.cost_units) > 0
 
 
 async def test_without_prices_the_cost_is_unknown() -> None:
     async with KeyedProvider() as provider, RunningGateway(settings_for(policy(provider.url))) as gateway:
         assert await ask(gateway, "gpt-4o") == 200
-        assert gateway.records[0].ai.cost is None
+        assert gateway.records[0].ai.cost_units is None
         # and they may be switched on while it runs
         pytest.importorskip("genai_prices")
         gateway.settings = replace(gateway.settings, ai=replace(gateway.settings.ai, prices="genai-prices"))
         await gateway.process.reload()
         assert await ask(gateway, "gpt-4o") == 200
-        assert gateway.records[1].ai.cost is not None
+        assert gateway.records[1].ai.cost_units is not None
 
 
 async def models(gateway: RunningGateway) -> set[str]:

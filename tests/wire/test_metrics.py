@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.ai.usage import usd
 from gateway.app.scrape import render_metrics
 from tests.wire.running import RunningGateway, ai_policy, settings_for
 from tests.wire.serving import CHAT_PATH, MESSAGES_PATH, chat_body, connect, provider_entry, serving, until
@@ -95,7 +96,7 @@ async def test_ag_331_requests_attempts_tokens_and_cost():
     assert tokens["output"] > 0
     for direction, count in tokens.items():
         assert found.value("aigw_tokens_total", direction=direction, source="provider", **model) == count
-    cost = sum(record.ai.cost for record in answers)
+    cost = sum(usd(record.ai.cost_units) for record in answers)
     assert found.value("aigw_cost_usd_total", **model) == pytest.approx(float(cost))
     assert cost > 0
 

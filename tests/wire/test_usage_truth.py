@@ -16,6 +16,7 @@ import pytest
 
 from gateway.ai.surfaces import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES
 from gateway.ai.tokens import count_tokens, load_encoder
+from gateway.ai.usage import usd
 from gateway.exchange import Exchange
 from tests.wire.keyed import KeyedProvider, Say
 from tests.wire.running import RunningGateway, ai_policy, settings_for
@@ -200,11 +201,11 @@ def check_booked(record: Exchange, expected: tuple[int, int, int, int, int], sto
     assert counts == expected
     assert (usage.stop_reason, usage.reported, usage.estimated) == (stop, True, False)
     # written with five places (AG-248)
-    assert str(record.ai.cost) == cost
+    assert str(usd(record.ai.cost_units)) == cost
     parts = [usage.input - usage.cached - usage.cache_write, usage.cached, usage.cache_write, usage.output]
     prices = [Decimal(str(PRICES[name])) for name in ("input", "input_cache_read", "input_cache_write", "output")]
     exact = sum((count * price for count, price in zip(parts, prices, strict=True)), Decimal(0)) / 1_000_000
-    assert abs(record.ai.cost - exact) <= Decimal("0.000005")
+    assert abs(usd(record.ai.cost_units) - exact) <= Decimal("0.000005")
 
 
 class TestReported:
@@ -286,7 +287,7 @@ class TestCut:
             assert (record.status, usage.estimated, usage.reported) == (499, True, False)
             assert usage.output == max(tokens_of(WORDS[:count]), 1 if path == MESSAGES.path else 0)
             assert usage.input == (30 if path == MESSAGES.path else {CHAT.path: 7, RESPONSES.path: 1}[path])
-            assert record.ai.cost == usage.cost(record.attempts[0].candidate.element.pricing)
+            assert usd(record.ai.cost_units) == usd(usage.units(record.attempts[0].candidate.element.pricing))
             await asyncio.sleep(0)
             assert len(gateway.records) == 1
             # P04: the upstream is not left generating
@@ -305,7 +306,7 @@ class TestCut:
                 await peer.wait_until(lambda: bool(peer.requests))
                 task.cancel()
             record = await booked(gateway)
-            assert (record.status, record.ai.cost) == (499, None)
+            assert (record.status, record.ai.cost_units) == (499, None)
             assert record.attempts[0].usage is None
 
     @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
@@ -330,7 +331,7 @@ class TestCut:
             await ask(gateway, path, stream=True)
             record = await booked(gateway)
             usage = record.attempts[0].usage
-            assert (usage.input, usage.output, record.ai.cost) == (0, 0, Decimal(0))
+            assert (usage.input, usage.output, usd(record.ai.cost_units)) == (0, 0, Decimal(0))
 
     async def test_long_streams_are_counted_in_a_thread(self) -> None:
         """The record is there when all of it was counted."""
@@ -376,7 +377,7 @@ class TestUnreported:
             record = await booked(gateway)
             usage = record.attempts[0].usage
             assert (usage.input, usage.output, usage.estimated) == (7, tokens_of(WORDS), True)
-            assert record.ai.cost == usage.cost(record.attempts[0].candidate.element.pricing)
+            assert usd(record.ai.cost_units) == usd(usage.units(record.attempts[0].candidate.element.pricing))
 
     async def test_ag_240_an_error_costs_nothing(self) -> None:
         """The second key's answer is all that is booked."""
@@ -385,7 +386,7 @@ class TestUnreported:
             await ask(gateway, CHAT.path)
             record = await booked(gateway)
             assert [attempt.usage is None for attempt in record.attempts] == [True, False]
-            assert record.ai.cost == Decimal("0.00003")
+            assert usd(record.ai.cost_units) == Decimal("0.00003")
 
     @pytest.mark.parametrize("place", ["first", "middle", "last"])
     async def test_p03_an_error_event(self, place: str) -> None:

@@ -21,6 +21,7 @@ from gateway.ai.usage import (
     usage_of_body,
     usage_of_stream,
     usage_of_tail,
+    usd,
 )
 from gateway.upstream.sse import events_of
 
@@ -423,11 +424,11 @@ def usage(**fields: int) -> Usage:
 )  # fmt: skip
 def test_cost(used, prices, expected):
     """AG-248: exact, rounded half-even, five places."""
-    assert str(used.cost(pricing(**prices))) == expected
+    assert str(usd(used.units(pricing(**prices)))) == expected
 
 
 def test_cost_without_pricing():
-    assert f"{usage(input=5).cost(None):f}" == "0.00000"
+    assert f"{usd(usage(input=5).units(None)):f}" == "0.00000"
 
 
 def test_representation():
