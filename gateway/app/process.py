@@ -136,7 +136,9 @@ class Process:
                 loop.remove_signal_handler(number)
 
     def stop(self) -> None:
-        """Begins the drain."""
+        """Begins the drain: from now on nobody new gets in."""
+        for listener in self.listeners:
+            listener.close()
         self._stop.set()
 
     def _signalled(self, number: int) -> None:
@@ -146,8 +148,8 @@ class Process:
                 for downstream in list(listener.handler.connections):
                     downstream.abort()
             return
-        log.info("%s: finishing requests", signal.Signals(number).name)
         self.stop()
+        log.info("%s: finishing requests", signal.Signals(number).name)
 
     def _hung_up(self) -> None:
         self._parts.tasks.start(self._reload_quietly())

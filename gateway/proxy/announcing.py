@@ -36,10 +36,9 @@ class AnnouncingListener(HttpListener):
         """Begins accepting."""
         self._accept_more()
 
-    async def stop(self, drain_s: float) -> None:
-        self.handler.stopping = True
+    def close(self) -> None:
         self._accept_none()
-        await super().stop(drain_s)
+        super().close()
 
     def _make_room(self) -> None:
         self._accept_more()

@@ -144,15 +144,25 @@ class HttpListener:
             self._options.spawn(self._restart())
 
     async def _restart(self) -> None:
+        if self.handler.stopping:
+            return
         self._server = await self._listen()
+        if self.handler.stopping:
+            self._server.close()
+
+    def close(self) -> None:
+        """Stops accepting, at once."""
+        if self.handler.stopping:
+            return
+        self.handler.stopping = True
+        if self._server is not None:
+            self._server.close()
+        self._sock.close()
 
     async def stop(self, drain_s: float) -> None:
         """Stops accepting, lets requests finish for ``drain_s``, then ends the rest (SV-21)."""
         handler = self.handler
-        handler.stopping = True
-        if self._server is not None:
-            self._server.close()
-        self._sock.close()
+        self.close()
         for downstream in list(handler.connections):
             downstream.drain()
         await handler.drain(drain_s)
