@@ -14,6 +14,7 @@ import uvloop
 from gateway.ai.catalog import load_shipped
 from gateway.app.build import SnapshotBuilder
 from gateway.app.exposure import forbid_dumps
+from gateway.app.huge_pages import use_huge_pages
 from gateway.app.management import Management, ManagementError
 from gateway.app.masking import Masking
 from gateway.app.parts import Parts, Tasks, build_parts
@@ -101,6 +102,11 @@ async def serve_process(
     terminal = sys.stderr.isatty()
     as_json = json_chosen(settings.log.format, terminal=terminal)
     refused: ConfigurationError | ManagementError | None = None
+
+    def begun(process: Process) -> None:
+        tasks.start(_settle_memory())
+        started(process, management)
+
     async with asyncio.TaskGroup() as group:
         tasks = Tasks(group)
         management = Management(settings, SystemClock(), await asyncio.to_thread(load_shipped))
@@ -116,7 +122,7 @@ async def serve_process(
             services=build_services(parts, settings, record=record),
             mask=masking.configured,
             reload_tls=management.reload_tls,
-            started=lambda process: started(process, management),
+            started=begun,
         )
         try:
             await management.open(parts, masking.stored)
@@ -135,6 +141,10 @@ async def serve_process(
     if refused is not None:  # raised here: the group would wrap it
         raise refused
     return OK
+
+
+async def _settle_memory() -> None:
+    await asyncio.to_thread(use_huge_pages)
 
 
 async def _parts(settings: Settings, tasks: Tasks, first: Sequence[SecretSource] = ()) -> Parts:
