@@ -295,16 +295,18 @@ class MetricsRegistry:
 
     def settle(self) -> float:
         """Brings everything that model strategies and metrics read up to date; gives the monotonic now."""
-        now_s = self.settle_keys()
+        now_s = self.advance()
+        self.settle_keys(now_s)
         if self.timeline.pending:
             self.timeline.deliver()
         settle(self.timeline.changed)
         return now_s
 
-    def settle_keys(self) -> float:
-        """The same for quotas and error rates of keys only."""
-        now_s = self.advance()
-        settle(self.timeline.changed_keys)
+    def settle_keys(self, now_s: float) -> None:
+        """The same for quotas and error rates of keys only; ``now_s`` is what ``advance`` gave."""
+        changed = self.timeline.changed_keys
+        if changed:
+            settle(changed)
         if self.unsettled:
             states, self.unsettled = self.unsettled, []
             for state in states:
@@ -313,7 +315,6 @@ class MetricsRegistry:
         while reminders and reminders[0][0] <= now_s:
             due_s, _, state = heapq.heappop(reminders)
             state.wake(due_s, now_s)
-        return now_s
 
     def remind(self, due_s: float, state: KeyState) -> None:
         """Calls ``state.wake`` at the first ``settle`` after ``due_s``."""

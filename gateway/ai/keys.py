@@ -213,7 +213,7 @@ class Keyring:
         order = prepared.order
         if order is not None:
             if prepared.choice is not None:
-                return self._chosen(prepared.choice, request, order.dropped)
+                return self._chosen(prepared.choice, request, order.dropped, now_s)
             for key in order.keys:
                 if key.state.cool_until_s > now_s:
                     return self._listed(order.keys, order.dropped, now_s)
@@ -277,9 +277,9 @@ class Keyring:
         ready = [key for key in keys if key.state.cool_until_s <= now_s]
         return (*ready, *cooling), tuple(key.id for key in cooling)
 
-    def _chosen(self, choice: KeyChoice, request: KeyRequest, dropped: tuple[Dropped, ...]) -> KeyOrder:
+    def _chosen(self, choice: KeyChoice, request: KeyRequest, dropped: tuple[Dropped, ...], now_s: float) -> KeyOrder:
         """AG-126, AG-127. While no number changes that a repeatable strategy may see, its decision stands."""
-        self._registry.settle_keys()
+        self._registry.settle_keys(now_s)
         strategies = self._strategies
         if strategies is None or not choice.keys:
             return KeyOrder((), dropped=dropped, failure=(NO_API_KEY, {}))
@@ -309,7 +309,7 @@ class Keyring:
         values, dropped = found
         keys = tuple(self._remembered(candidate, prepared, value, KeySource.POLICY) for value in values)
         if self._strategies is not None:
-            return self._chosen(KeyChoice(keys), request, dropped)
+            return self._chosen(KeyChoice(keys), request, dropped, now_s)
         return self._listed(keys, dropped, now_s)
 
     def _remembered(

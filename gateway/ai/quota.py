@@ -107,8 +107,8 @@ class _Gauge:
     """One kind of quota over time: what is left, when it resets, how fast it falls."""
 
     __slots__ = (
-        "_count_texts", "_counts", "_headers", "_marked", "_marked_s", "_names", "_older", "_older_s",
-        "_reset_is_moment", "_reset_text", "_resets_in_s", "limit", "remaining", "reset_s", "seen_s",
+        "_headers", "_marked", "_marked_s", "_names", "_older", "_older_s", "_reset_text", "_resets_in_s",
+        "_said_limit", "_said_remaining", "_texts", "limit", "remaining", "reset_s", "seen_s",
     )  # fmt: skip
 
     def __init__(self, names: _Names) -> None:
@@ -118,40 +118,49 @@ class _Gauge:
         #: monotonic; ``inf`` when nothing is pending
         self.reset_s = inf
         self.seen_s = 0.0
+        #: the head read last and what it says
         self._headers: HeaderMap | None = None
-        self._count_texts: tuple[str | None, str | None] = (None, None)
-        self._counts: tuple[int | None, int | None] = (None, None)
+        self._texts: tuple[str | None, str | None] = (None, None)
+        self._said_remaining: int | None = None
+        self._said_limit: int | None = None
         self._reset_text: str | None = None
-        self._resets_in_s: float | None = None
-        self._reset_is_moment = False
+        #: None: a moment, to be compared with the clock
+        self._resets_in_s: float | None = DEFAULT_RESET_S
         self._older = self._marked = 0
         self._older_s = self._marked_s = 0.0
 
     def read(self, headers: HeaderMap, now_s: float, now_unix_s: float) -> None:
         """Takes in the head of a response."""
+        if headers is not self._headers:  # an object for each head: the same one says the same again
+            self._parse(headers, now_unix_s)
         if self.reset_s <= now_s:
             self.expire(now_s)
-        if headers is not self._headers:  # an object for each head: the same one says the same again
-            self._headers = headers
-            names = self._names
-            texts = (_text(headers, names.remaining), _text(headers, names.limit))
-            if texts != self._count_texts:
-                self._count_texts = texts
-                self._counts = (parse_count(texts[0]), parse_count(texts[1]))
-            reset = _text(headers, names.reset)
-            if reset != self._reset_text:
-                self._reset_text = reset
-                self._resets_in_s = parse_reset(reset, now_unix_s)
-                self._reset_is_moment = reset is not None and "T" in reset
-        remaining, limit = self._counts
+        limit, remaining, resets_in_s = self._said_limit, self._said_remaining, self._resets_in_s
         if limit is not None:
             self.limit = limit
-        if remaining is not None:
-            if self._reset_is_moment:
-                self._resets_in_s = parse_reset(self._reset_text, now_unix_s)
-            self.set(remaining, self._resets_in_s, now_s)
+        if remaining is None:
+            return
+        if resets_in_s is None:
+            resets_in_s = _reset_or_default(self._reset_text, now_unix_s)
+        if resets_in_s:
+            self.set(remaining, resets_in_s, now_s)
+        else:  # past already
+            self.expire(now_s)
 
-    def set(self, remaining: int, resets_in_s: float | None, now_s: float) -> None:
+    def _parse(self, headers: HeaderMap, now_unix_s: float) -> None:
+        self._headers = headers
+        names = self._names
+        texts = (_text(headers, names.remaining), _text(headers, names.limit))
+        if texts != self._texts:
+            self._texts = texts
+            self._said_remaining, self._said_limit = parse_count(texts[0]), parse_count(texts[1])
+        reset = _text(headers, names.reset)
+        if reset != self._reset_text:
+            self._reset_text = reset
+            is_moment = reset is not None and "T" in reset
+            self._resets_in_s = None if is_moment else _reset_or_default(reset, now_unix_s)
+
+    def set(self, remaining: int, resets_in_s: float, now_s: float) -> None:
         """A new reading."""
         before = self.remaining
         if before is None or remaining > before:  # a new window: what was consumed before it says nothing
@@ -162,15 +171,14 @@ class _Gauge:
             self._marked, self._marked_s = remaining, now_s
         self.remaining = remaining
         self.seen_s = now_s
-        self.reset_s = now_s + (DEFAULT_RESET_S if resets_in_s is None else resets_in_s)
+        self.reset_s = now_s + resets_in_s
 
     def expire(self, now_s: float) -> None:
-        """After the reset a remaining value becomes the limit if known, else unknown."""
-        if self.reset_s <= now_s:
-            self.remaining = self.limit
-            self.reset_s = inf
-            self._older = self._marked = self.limit or 0
-            self._older_s = self._marked_s = now_s
+        """The reset: a remaining value becomes the limit if known, else unknown."""
+        limit = self.remaining = self.limit
+        self.reset_s = inf
+        self._older = self._marked = limit or 0
+        self._older_s = self._marked_s = now_s
 
     def exhausted_in_s(self, now_s: float) -> float:
         """Seconds until nothing remains at the present rate; ``inf`` when the reset comes first or nothing falls."""
@@ -183,6 +191,11 @@ class _Gauge:
             return inf
         end_s = self.seen_s + self.remaining * span_s / fallen
         return max(end_s - now_s, 0.0) if end_s < self.reset_s else inf
+
+
+def _reset_or_default(text: str | None, now_unix_s: float) -> float:
+    resets_in_s = parse_reset(text, now_unix_s)
+    return DEFAULT_RESET_S if resets_in_s is None else resets_in_s
 
 
 def _text(headers: HeaderMap, names: tuple[str, str]) -> str | None:
@@ -240,7 +253,8 @@ class Quota:
         """
         if status == 429 and not _tells(headers):
             self._read()
-            self._requests.set(0, parse_retry_after(headers, now_unix_s), now_s)
+            wait_s = parse_retry_after(headers, now_unix_s)
+            self._requests.set(0, DEFAULT_RESET_S if wait_s is None else wait_s, now_s)
             return True
         if not headers:
             return False
@@ -263,14 +277,14 @@ class Quota:
         requests, tokens = self._requests, self._tokens
         if self._seen is not None:
             self._read()
-        due_s = requests.reset_s
-        if due_s > tokens.reset_s:
-            due_s = tokens.reset_s
+        due_s, other_s = requests.reset_s, tokens.reset_s
         if due_s <= now_s:
             requests.expire(now_s)
+            due_s = inf
+        if other_s <= now_s:
             tokens.expire(now_s)
-            due_s = min(requests.reset_s, tokens.reset_s)
-        self.due_s = due_s
+            other_s = inf
+        self.due_s = due_s if due_s < other_s else other_s
         if (
             self.remaining_requests != requests.remaining
             or self.remaining_tokens != tokens.remaining

@@ -41,7 +41,8 @@ class RateAlerts:
     def turn(self, threshold: float) -> list[RateLimited]:
         """The keys to tell of now. 0 for ``threshold`` is the same as any rate at all."""
         registry = self._registry
-        now_s = registry.settle_keys()
+        now_s = registry.advance()
+        registry.settle_keys(now_s)
         found = []
         for window in list(registry.rate_limited):
             rate = window.error_rate.rate_limit

@@ -280,14 +280,12 @@ def _take(usage: Usage, surface: Surface, reported: Any) -> None:
         usage.output = _count(get("output_tokens"))
         return
     given, made, given_details, made_details = _RESPONSES_NAMES if surface is RESPONSES else _CHAT_NAMES
-    count, details = get(given), get(given_details)
-    usage.input = count if type(count) is int and 0 <= count <= _MOST_TOKENS else _count(count)
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    usage.input = _count(get(given))
+    usage.output = _count(get(made))
+    details = get(given_details)
+    cached = (details.get("cached_tokens") if isinstance(details, dict) else None) or get("prompt_cache_hit_tokens")
     usage.cached = _count(cached) if cached else 0
-    if not usage.cached and (cached := get("prompt_cache_hit_tokens")):
-        usage.cached = _count(cached)
-    count, details = get(made), get(made_details)
-    usage.output = count if type(count) is int and 0 <= count <= _MOST_TOKENS else _count(count)
+    details = get(made_details)
     reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
     usage.reasoning = _count(reasoning) if reasoning else 0
 

@@ -53,12 +53,12 @@ def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[O
                     outcome = action.run(exchange)
                 except Exception as error:  # noqa: BLE001 - an action must never fail open
                     return _failed_action(phase, rule, action, error)
-                if action.is_async:
+                if outcome is not None:
+                    if not action.is_async:
+                        return cast("Outcome", outcome)
                     if action.is_final:
                         return cast("Awaitable[Outcome]", outcome)
                     return _finish(phase, rule, action, exchange, cast("Awaitable[Outcome]", outcome))
-                if outcome is not None:
-                    return cast("Outcome", outcome)
             if index is not None and scope.changes != changes:
                 changes = scope.changes
                 rules = index.possible(scope, phase.rules.index(rule) + 1)

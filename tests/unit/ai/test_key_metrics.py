@@ -88,10 +88,10 @@ class TestReload:
         key = stage.registry.key("openai", "kh_1")
         key.window.record(Measure(Outcome.SERVER))
         key.window.record(Measure(Outcome.SUCCESS))
-        stage.registry.settle_keys()
+        stage.registry.settle_keys(stage.registry.advance())
         assert key.window.error_rate.server == 0.5
         stage.clock.advance(301)
-        stage.registry.settle_keys()
+        stage.registry.settle_keys(stage.registry.advance())
         assert key.window.error_rate.server == 0.0
 
 
