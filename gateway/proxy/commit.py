@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway import errors
@@ -157,9 +158,12 @@ async def _relay(
     )  # fmt: skip
     assert downstream.transport is not None
 
+    turnstile = downstream.server.turnstile
+
     def ended(ending: Ending) -> None:
-        if not done.done():
-            done.set_result(ending)
+        settle = partial(_set, done, ending)
+        if not turnstile.holds(settle):
+            settle()
 
     rules = stream_rules(exchange, answer) if answer.event_stream else None
     if rules is None and not transforms:
@@ -175,7 +179,6 @@ async def _relay(
     head = b""  # not for as long as the stream lasts
     ending = relay.ending
     if ending is None:
-        turnstile = downstream.server.turnstile
         turnstile.streams += 1
         try:
             ending = await done
@@ -191,6 +194,11 @@ async def _relay(
     counting = answer.settle(exchange, ending, relay)
     if counting is not None:
         await counting
+
+
+def _set(done: asyncio.Future[Ending], ending: Ending) -> None:
+    if not done.done():
+        done.set_result(ending)
 
 
 def _note_ending(exchange: Exchange, ending: Ending, relay: Relay) -> None:

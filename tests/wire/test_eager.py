@@ -250,7 +250,7 @@ async def test_a_request_that_is_held_back_begins_once(monkeypatch: pytest.Monke
         (handler,) = [listener.handler for listener in gateway.process.listeners]
         reader, writer = await connect(gateway)
         assert await ask(reader, writer) == 200
-        monkeypatch.setattr("gateway.proxy.turnstile.BEGIN_AT_ONCE", 0)
+        monkeypatch.setattr("gateway.proxy.turnstile.AT_ONCE", 0)
         handler.turnstile.streams += 1
         writer.write(request_bytes(CHAT_PATH, chat_body("demo:demo-late-1s")))
         await until(lambda: len(handler.turnstile._waiting) == 1)
@@ -258,7 +258,7 @@ async def test_a_request_that_is_held_back_begins_once(monkeypatch: pytest.Monke
         writer.write(HELLO * count)
         (connection,) = handler.connections
         await until(lambda: connection._task is not None)
-        monkeypatch.setattr("gateway.proxy.turnstile.BEGIN_AT_ONCE", 4)
+        monkeypatch.setattr("gateway.proxy.turnstile.AT_ONCE", 4)
         assert [(await read_answer(reader))[0] for _ in range(1 + count)] == [200] * (1 + count)
         writer.write(HELLO)
         assert (await read_answer(reader))[0] == 200

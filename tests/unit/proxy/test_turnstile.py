@@ -8,7 +8,7 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.proxy.turnstile import BEGIN_AT_ONCE, Turnstile
+from gateway.proxy.turnstile import AT_ONCE, Turnstile
 
 
 async def test_without_streams_nobody_waits() -> None:
@@ -20,13 +20,13 @@ async def test_a_burst_begins_a_few_at_a_time_and_in_order() -> None:
     turnstile = Turnstile(asyncio.get_running_loop())
     turnstile.streams = 1
     begun: list[int] = []
-    for number in range(4 * BEGIN_AT_ONCE + 1):
+    for number in range(4 * AT_ONCE + 1):
         if not turnstile.holds(partial(begun.append, number)):
             begun.append(number)
-    assert begun == list(range(BEGIN_AT_ONCE))
+    assert begun == list(range(AT_ONCE))
     for turn in range(2, 6):
         await asyncio.sleep(0)
-        assert begun == list(range(min(turn * BEGIN_AT_ONCE, 4 * BEGIN_AT_ONCE + 1)))
+        assert begun == list(range(min(turn * AT_ONCE, 4 * AT_ONCE + 1)))
 
 
 async def test_who_comes_later_waits_behind_the_others() -> None:
@@ -34,7 +34,7 @@ async def test_who_comes_later_waits_behind_the_others() -> None:
     turnstile = Turnstile(asyncio.get_running_loop())
     turnstile.streams = 1
     begun: list[str] = []
-    held = [turnstile.holds(lambda: begun.append("first")) for _ in range(BEGIN_AT_ONCE + 3)]
+    held = [turnstile.holds(lambda: begun.append("first")) for _ in range(AT_ONCE + 3)]
     assert sum(held) == 3
     turnstile.streams = 0
     assert turnstile.holds(lambda: begun.append("later"))
@@ -43,7 +43,7 @@ async def test_who_comes_later_waits_behind_the_others() -> None:
     assert not turnstile.holds(lambda: begun.append("last"))
 
 
-@given(st.lists(st.integers(0, 3 * BEGIN_AT_ONCE), max_size=12))
+@given(st.lists(st.integers(0, 3 * AT_ONCE), max_size=12))
 def test_everyone_begins_once_and_few_in_a_turn(arrivals: list[int]) -> None:
     async def play() -> None:
         turnstile = Turnstile(asyncio.get_running_loop())
@@ -57,7 +57,7 @@ def test_everyone_begins_once_and_few_in_a_turn(arrivals: list[int]) -> None:
                     begun.append(number)
                 number += 1
             await asyncio.sleep(0)
-            assert len(begun) - before <= 2 * BEGIN_AT_ONCE  # those at once, and those of the next turn
+            assert len(begun) - before <= 2 * AT_ONCE  # those at once, and those of the next turn
         assert begun == list(range(number))
 
     asyncio.run(play())
