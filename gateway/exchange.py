@@ -34,12 +34,13 @@ class RequestHead:
     """What a request's head says by itself. Read-only: requests with the same head share one (``proxy.heads``).
 
     ``plain``: HTTP/1.1 with a sized body, on a connection that stays open, without any expectation. ``notes``: what
-    layers above concluded from the head, by whom; ``endpoint``: where it leads under ``snapshot``.
+    layers above concluded from the head, by whom; ``endpoint``: where it leads under ``snapshot``; ``around_length``:
+    its bytes before and behind the digits of its length, while it is remembered.
     """
 
     __slots__ = (
-        "endpoint", "headers", "host", "http_11", "keep_alive", "length", "method", "notes", "path", "plain", "query",
-        "snapshot", "target",
+        "around_length", "endpoint", "headers", "host", "http_11", "keep_alive", "length", "method", "notes", "path",
+        "plain", "query", "snapshot", "target",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +58,7 @@ class RequestHead:
         #: declared length; None when chunked
         self.length = length
         self.plain = plain
+        self.around_length = (b"", b"")
         self.snapshot: Any = None
         self.endpoint: Any = None
         self.notes: dict[Any, Any] = {}

@@ -21,7 +21,7 @@ from gateway import errors
 from gateway.eager import Eager
 from gateway.errors import failure
 from gateway.exchange import Connection, Exchange, RequestHead
-from gateway.proxy.heads import scan, states_size
+from gateway.proxy.heads import recognise, scan, states_size
 from gateway.proxy.parsed import ParsedConnection
 from gateway.proxy.payload import (
     BODY_STALL_S,
@@ -51,7 +51,7 @@ class Downstream(ParsedConnection):
 
     __slots__ = (
         "_ahead", "_body", "_eager", "_early", "_head_timer", "_known", "_missing", "_payload", "_pieces", "_server",
-        "_task", "conn", "draining", "exchange", "large_head", "learning", "length", "relay", "serving",
+        "_task", "_usual", "conn", "draining", "exchange", "large_head", "learning", "length", "relay", "serving",
     )  # fmt: skip
 
     def __init__(self, server: RequestServer, manager: web.Server, **options: Any) -> None:
@@ -63,6 +63,8 @@ class Downstream(ParsedConnection):
         self._ahead = 0
         #: bytes that came while a request was being answered, where the parser stands between two messages
         self._early = b""
+        #: the remembered head that came last
+        self._usual: RequestHead | None = None
         #: a request that went past the parser: its head, its body once that is complete, else the pieces so far
         self._known: RequestHead | None = None
         self._body: bytes | None = None
@@ -122,13 +124,17 @@ class Downstream(ParsedConnection):
 
     def _begin(self, data: bytes) -> bool:
         """Starts a request whose head is known; False: the parser has to see it."""
-        key, length, end = scan(data)
-        head = self._server.heads.find(key)
-        if head is None:
-            # once this message is over, the parser stands between two again
-            self._ahead = max(-1, end + max(length, 0) - len(data)) if end and states_size(data, end, length) else -1
-            self.learning = key
-            return False
+        head = self._usual
+        length, end = recognise(head, data) if head is not None else (-1, 0)
+        if head is None or not end:
+            key, length, end = scan(data)
+            head = self._usual = self._server.heads.find(key)
+            if head is None:
+                # once this message is over, the parser stands between two again
+                sized = end and states_size(data, end, length)
+                self._ahead = max(-1, end + max(length, 0) - len(data)) if sized else -1
+                self.learning = key
+                return False
         if length > DIRECT_BODY_BYTES or self._force_close or self._close:
             self._ahead = max(-1, end + length - len(data))
             return False

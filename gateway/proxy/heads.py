@@ -2,6 +2,7 @@
 
 A client sends the same head again and again; only its ``content-length`` differs. Once aiohttp's parser and ``accept``
 have read such a head without complaint, the same bytes mean the same thing, and are neither parsed nor judged again.
+The head that a connection sent last is compared with first (``recognise``), then the table is asked (``scan``).
 
 Invariants
     1. A head is recognised only if it equals, byte for byte but for the digits of its one ``content-length``, a head
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 HEADS_LIMIT: Final = 1_024
 HEAD_BYTES: Final = 4_096
 _LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,9})\r\n")
+#: the same in a key
+_NO_LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?(?=\r\n)")
 #: other headers that decide where a body ends
 _FRAMING: Final = re.compile(rb"(?i)\n(?:content-length|transfer-encoding|upgrade)[ \t]*:")
 
@@ -38,6 +41,19 @@ def scan(data: bytes) -> tuple[bytes, int, int]:
         return b"", -1, end
     start, stop = found.span(1)
     return data[:start] + data[stop:end], int(data[start:stop]), end
+
+
+def recognise(head: RequestHead, data: bytes) -> tuple[int, int]:
+    """(size of the body, where it begins) if ``data`` begins with this remembered head; else (-1, 0)."""
+    before, behind = head.around_length
+    if not data.startswith(before):
+        return -1, 0
+    start = len(before)
+    stop = data.find(b"\r", start, start + 10)
+    digits = data[start:stop]
+    if not data.startswith(behind, stop) or not digits.isdigit():
+        return -1, 0
+    return int(digits), stop + len(behind)
 
 
 def states_size(data: bytes, end: int, length: int) -> bool:
@@ -60,8 +76,10 @@ class HeadTable:
 
     def learn(self, key: bytes, head: RequestHead) -> None:
         """Remembers an accepted head, if it is of the kind that may be recognised."""
-        if not head.plain:
+        place = _NO_LENGTH.search(key)
+        if not head.plain or place is None:
             return
+        head.around_length = key[: place.end()], key[place.end() :]
         if len(self._heads) >= HEADS_LIMIT:
             del self._heads[next(iter(self._heads))]
         self._heads[key] = head

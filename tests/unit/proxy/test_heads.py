@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.exchange import RequestHead
 from gateway.headers import HeaderMap
-from gateway.proxy.heads import HEAD_BYTES, HEADS_LIMIT, HeadTable, scan, states_size
+from gateway.proxy.heads import HEAD_BYTES, HEADS_LIMIT, HeadTable, recognise, scan, states_size
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\nuser-agent: x\r\n\r\n"
 
@@ -15,6 +17,21 @@ def known(*, plain: bool = True) -> RequestHead:
     return RequestHead(
         "POST", "/", HeaderMap(), host="h", path="/", query="", http_11=True, keep_alive=True, length=1, plain=plain
     )
+
+
+def key_of(number: int) -> bytes:
+    """Of one of many heads."""
+    return scan(b"POST /%d HTTP/1.1\r\ncontent-length: 5\r\n\r\n" % number)[0]
+
+
+def remembered(data: bytes) -> RequestHead:
+    """The head that ``data`` begins with, as the table has it."""
+    table = HeadTable()
+    key = scan(data)[0]
+    table.learn(key, known())
+    head = table.find(key)
+    assert head is not None
+    return head
 
 
 def test_the_key_is_the_head_without_the_length() -> None:
@@ -68,7 +85,43 @@ def test_the_table_is_bounded_and_takes_plain_heads_only() -> None:
     table.learn(b"odd", known(plain=False))
     assert not len(table)
     for number in range(HEADS_LIMIT + 5):
-        table.learn(b"%d" % number, known())
+        table.learn(key_of(number), known())
     assert len(table) == HEADS_LIMIT
-    assert table.find(b"4") is None
-    assert table.find(b"5") is not None
+    assert table.find(key_of(4)) is None
+    assert table.find(key_of(5)) is not None
+
+
+@given(
+    first=st.integers(0, 10**9 - 1), again=st.integers(0, 10**9 - 1),
+    name=st.sampled_from([b"content-length", b"Content-Length"]),
+    blank=st.sampled_from([b"", b" "]), others=st.sampled_from([b"", b"a: content-length: 7\r\n", b"x: 1\r\n"]),
+    body=st.binary(max_size=20),
+)  # fmt: skip
+def test_the_head_of_the_last_request_is_recognised(
+    first: int, again: int, name: bytes, blank: bytes, others: bytes, body: bytes
+) -> None:
+    def data(length: int) -> bytes:
+        return b"POST / HTTP/1.1\r\n%b%b:%b%d\r\nhost: h\r\n\r\n" % (others, name, blank, length)
+
+    head = remembered(data(first))
+    for whole in (data(again) + body, data(first) + data(again)):
+        assert recognise(head, whole) == scan(whole)[1:]
+    for cut in range(len(data(again))):
+        assert recognise(head, data(again)[:cut]) == (-1, 0)
+
+
+@given(st.integers(0, len(HEAD) - 1), st.integers(0, 255))
+def test_no_other_head_is_recognised(place: int, byte: int) -> None:
+    whole = bytearray(HEAD % 512 + b"body")
+    head = remembered(bytes(whole))
+    whole[place] = byte
+    changed = bytes(whole)
+    key, length, end = scan(changed)
+    expected = (length, end) if key == scan(HEAD % 512)[0] else (-1, 0)
+    assert recognise(head, changed) == expected
+
+
+@pytest.mark.parametrize("digits", [b"", b"+5", b" 5", b"5 ", b"0x5", b"1234567890", b"5\n"])
+def test_a_length_is_digits(digits: bytes) -> None:
+    head = remembered(HEAD % 512)
+    assert recognise(head, (HEAD % 512).replace(b"512", digits) + b"x" * 600) == (-1, 0)
