@@ -162,7 +162,7 @@ async def _relay(
 
     def ended(ending: Ending) -> None:
         settle = partial(_set, done, ending)
-        if not turnstile.holds(settle):
+        if not turnstile.holds(settle, patient=True):
             settle()
 
     rules = stream_rules(exchange, answer) if answer.event_stream else None

@@ -1,7 +1,7 @@
 """Streams first: while any run, few requests begin and few streams are settled in one turn of the event loop.
 
 Either takes ten times as long as to pass on an event. Clients come in bursts, and without this the events of all
-running streams would wait for the whole of one. Whoever is settled has its answer already.
+running streams would wait for the whole of one. Who is settled has its answer already, and lets others begin.
 """
 
 from __future__ import annotations
@@ -20,19 +20,23 @@ AT_ONCE: Final = 4
 class Turnstile:
     """Of one listener."""
 
-    __slots__ = ("_done", "_loop", "_turning", "_waiting", "streams")
+    __slots__ = ("_done", "_loop", "_patient", "_turning", "_waiting", "streams")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._done = 0
         self._turning = False
         self._waiting: deque[Callable[[], None]] = deque()
+        self._patient: deque[Callable[[], None]] = deque()
         #: streams running now
         self.streams = 0
 
-    def holds(self, work: Callable[[], None]) -> bool:
-        """False: it may be done now. Else ``work`` is called in one of the next turns, in order."""
-        if not self.streams and not self._waiting:
+    def holds(self, work: Callable[[], None], *, patient: bool = False) -> bool:
+        """False: it may be done now. Else ``work`` is called in one of the next turns.
+
+        Order of arrival, but what is ``patient`` lets others pass; one of it is called per turn whatever comes.
+        """
+        if not (self.streams or self._waiting or self._patient):
             return False
         if not self._turning:
             self._turning = True
@@ -41,14 +45,17 @@ class Turnstile:
         if self._done < AT_ONCE:
             self._done += 1
             return False
-        self._waiting.append(work)
+        (self._patient if patient else self._waiting).append(work)
         return True
 
     def _turn(self) -> None:
-        waiting = self._waiting
-        self._done = min(len(waiting), AT_ONCE)
-        self._turning = bool(waiting)
-        if waiting:
+        waiting, patient = self._waiting, self._patient
+        self._turning = bool(waiting or patient)
+        if self._turning:
             self._loop.call_soon(self._turn)
-        for _ in range(self._done):
-            waiting.popleft()()
+        called: list[Callable[[], None]] = []
+        while (waiting or patient) and len(called) < AT_ONCE:
+            called.append((patient if patient and not (called and waiting) else waiting).popleft())
+        self._done = len(called)
+        for work in called:
+            work()

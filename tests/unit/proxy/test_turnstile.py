@@ -1,4 +1,4 @@
-"""Few requests begin in one turn of the loop while streams run."""
+"""Few requests begin and few streams are settled in one turn of the loop while streams run."""
 
 from __future__ import annotations
 
@@ -43,21 +43,38 @@ async def test_who_comes_later_waits_behind_the_others() -> None:
     assert not turnstile.holds(lambda: begun.append("last"))
 
 
-@given(st.lists(st.integers(0, 3 * AT_ONCE), max_size=12))
-def test_everyone_begins_once_and_few_in_a_turn(arrivals: list[int]) -> None:
+async def test_what_is_patient_lets_others_pass_but_for_one_in_a_turn() -> None:
+    turnstile = Turnstile(asyncio.get_running_loop())
+    turnstile.streams = 1
+    assert [turnstile.holds(lambda: None) for _ in range(AT_ONCE)] == [False] * AT_ONCE
+    done: list[str] = []
+    for name in ("p1", "p2", "p3"):
+        assert turnstile.holds(partial(done.append, name), patient=True)
+    for number in range(AT_ONCE):
+        assert turnstile.holds(partial(done.append, f"b{number}"))
+    await asyncio.sleep(0)
+    assert done == ["p1", *(f"b{number}" for number in range(AT_ONCE - 1))]
+    await asyncio.sleep(0)
+    assert done[AT_ONCE:] == ["p2", f"b{AT_ONCE - 1}", "p3"]
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=3 * AT_ONCE), max_size=12))
+def test_everything_is_done_once_and_little_in_a_turn(arrivals: list[list[bool]]) -> None:
     async def play() -> None:
         turnstile = Turnstile(asyncio.get_running_loop())
         turnstile.streams = 1
-        begun: list[int] = []
+        done: dict[bool, list[int]] = {False: [], True: []}
         number = 0
-        for count in [*arrivals, *([0] * sum(arrivals))]:
-            before = len(begun)
-            for _ in range(count):
-                if not turnstile.holds(partial(begun.append, number)):
-                    begun.append(number)
+        for kinds in [*arrivals, *([[]] * sum(map(len, arrivals)))]:
+            before = sum(map(len, done.values()))
+            for patient in kinds:
+                if not turnstile.holds(partial(done[patient].append, number), patient=patient):
+                    done[patient].append(number)
                 number += 1
             await asyncio.sleep(0)
-            assert len(begun) - before <= 2 * AT_ONCE  # those at once, and those of the next turn
-        assert begun == list(range(number))
+            # those at once, and those of the next turn
+            assert sum(map(len, done.values())) - before <= 2 * AT_ONCE
+        assert sorted(done[False] + done[True]) == list(range(number))
+        assert all(numbers == sorted(numbers) for numbers in done.values())  # among their like in order
 
     asyncio.run(play())
