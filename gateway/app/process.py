@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.app.build import SnapshotBuilder
+from gateway.app.certificates import read_certificates, report_unusable
 from gateway.app.notify import Notifier
 from gateway.app.watch import watch_files
 from gateway.problems import Problems
 from gateway.proxy.announcing import AnnouncingListener
 from gateway.proxy.handler import Handler, HandlerParts
 from gateway.proxy.server import HttpListener, ListenerOptions, inherited_socket, open_socket, real_address
-from gateway.proxy.tls import ListenerContext, listener_context
 from gateway.snapshot import Listener, Snapshot, SnapshotRef
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.app.services import Services
     from gateway.exchange import Exchange
     from gateway.observability.tally import Tallies
+    from gateway.proxy.tls import ListenerContext
     from gateway.settings import Settings
     from gateway.settings.address import Listen
     from gateway.settings.files import FileState
@@ -109,6 +110,9 @@ class Process:
     async def run(self) -> None:
         """Serves until a signal says stop, then drains."""
         loop = asyncio.get_running_loop()
+        self._tls, unusable = await asyncio.to_thread(read_certificates, self.settings)
+        if unusable.failed:
+            raise ConfigurationError([unusable])
         self.snapshot = SnapshotRef(await self._first_snapshot())
         for endpoint in self._listening():
             await self._listen(endpoint)
@@ -216,31 +220,18 @@ class Process:
         settings, found = self._options.load()
         if settings is None:
             return None, [found]
-        contexts, unusable = self._certificates(settings)
+        contexts, unusable = read_certificates(settings)
+        try:
+            self._options.reload_tls()
+        except (OSError, ValueError) as error:
+            report_unusable(unusable, "admin.tls", error)
         if unusable.failed:
             return None, [found, unusable]
         snapshot, problems = self._builder.build(settings, addresses)
         if snapshot is not None:
-            for key, context in contexts.items():
-                self._tls[key].newest = context
+            for key in self._tls.keys() & contexts.keys():
+                self._tls[key].newest = contexts[key]
         return snapshot, [found, *problems]
-
-    def _certificates(self, settings: Settings) -> tuple[dict[str, ListenerContext], Problems]:
-        """The files of every TLS listener, the management side's last, read again (SV-11). Blocks."""
-        problems, contexts = Problems("<tls>"), {}
-        for endpoint in settings.endpoints:
-            key = endpoint.listener
-            if endpoint.tls is None or key not in self._tls or key in contexts:
-                continue
-            try:
-                contexts[key] = listener_context(endpoint.tls)
-            except (OSError, ValueError) as error:
-                problems.add_error("ERR_AIGW_CONFIG", f"{endpoint.tls.cert_file}: {error}", line=1, column=1)
-        try:
-            self._options.reload_tls()
-        except (OSError, ValueError) as error:
-            problems.add_error("ERR_AIGW_CONFIG", f"admin.tls: {error}", line=1, column=1)
-        return contexts, problems
 
     def _publish(self, snapshot: Snapshot | None) -> None:
         assert self.snapshot is not None
@@ -297,14 +288,11 @@ class Process:
             fault=report_fault,
             max_connections=server.max_connections,
         )
-        tls = await asyncio.to_thread(listener_context, endpoint.tls) if endpoint.tls is not None else None
-        if tls is not None:
-            self._tls[key] = tls
         kind = AnnouncingListener if endpoint.proxy_protocol else HttpListener
         listener = kind(
             sock=self._socket(key, endpoint.listen),
             handler=Handler(parts),
-            tls=tls,
+            tls=self._tls.get(key),
             options=ListenerOptions(
                 loop=asyncio.get_running_loop(),
                 spawn=self._parts.tasks.spawn,

@@ -13,6 +13,7 @@ import uvloop
 
 from gateway.ai.catalog import load_shipped
 from gateway.app.build import SnapshotBuilder
+from gateway.app.certificates import read_certificates
 from gateway.app.exposure import forbid_dumps
 from gateway.app.huge_pages import use_huge_pages
 from gateway.app.management import Management, ManagementError
@@ -49,10 +50,11 @@ def check(settings: Settings) -> Problems:
         async with asyncio.TaskGroup() as group:
             parts = await _parts(settings, Tasks(group))
             try:
+                _, unusable = await asyncio.to_thread(read_certificates, settings)
                 _, problems = await asyncio.to_thread(SnapshotBuilder(parts, {}).build, settings, {})
             finally:
                 await parts.close()
-        for each in problems:
+        for each in (unusable, *problems):
             found.extend(each)
 
     uvloop.run(build())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.tls import make_certificate
-from tests.e2e.serving_process import serving
+from tests.e2e.serving_process import run, serving
 
 ANY = "127.0.0.1:0"
 
@@ -64,3 +64,22 @@ async def test_sv_11_certificates_are_read_again_on_reload(tmp_path: Path, how: 
         assert same(await shown(data), second)
         assert same(await shown(admin), second)
         assert "Traceback" not in gateway.text
+
+
+@pytest.mark.parametrize("arguments", [(), ("--check",)], ids=["serve", "check"])
+@pytest.mark.parametrize("broken", ["cert.pem", "key.pem"])
+async def test_a_pair_that_cannot_be_used_is_named_before_anything_listens(
+    tmp_path: Path, broken: str, arguments: tuple[str, ...]
+) -> None:
+    """SV-1: status 2, which endpoint, which file, and no traceback."""
+    await asyncio.to_thread(issue, tmp_path)
+    await asyncio.to_thread((tmp_path / broken).write_text, "no such thing")
+    tls = {"cert_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
+    endpoints = [{"name": "plain", "listen": ANY}, {"name": "safe", "listen": ANY, "tls": tls}]
+    config = tmp_path / "gateway.json"
+    await asyncio.to_thread(config.write_text, json.dumps({"endpoints": endpoints, "admin": {"listen": ANY}}))
+    code, text = await run("serve", "--config", str(config), "--data-dir", str(tmp_path / "data"), *arguments)
+    assert code == 2
+    assert f"error ERR_AIGW_CONFIG: endpoint safe, {tmp_path / 'cert.pem'}: " in text
+    assert "listening on" not in text
+    assert "Traceback" not in text
