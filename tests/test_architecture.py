@@ -36,7 +36,6 @@ TESTED_THROUGH = {
     "gateway/ai/models_list.py": "tests/wire/test_sdks.py",
     "gateway/ai/result.py": "tests/wire/test_failover.py",
     "gateway/app/build.py": "tests/wire/test_failover.py",
-    "gateway/app/certificates.py": "tests/e2e/test_certificates.py",
     "gateway/app/demo.py": "tests/test_docs.py",
     "gateway/app/gateway_keys.py": "tests/e2e/test_management.py",
     "gateway/app/live.py": "tests/e2e/test_watching.py",
