@@ -62,12 +62,12 @@ class Eager:
 
     def begin(self) -> None:
         """Runs the coroutine until it has to wait."""
-        self._advance(self._coroutine.send, None)
+        self._advance()
 
     def resume(self) -> None:
         """Goes on, unless it was cancelled meanwhile."""
         if self._turn is not None:
-            self._advance(self._coroutine.send, None)
+            self._advance()
 
     def cancel(self) -> None:
         """What ``Task.cancel`` does."""
@@ -77,16 +77,17 @@ class Eager:
             self._loop.call_soon(task.cancel)
         elif turn is not None:
             turn.resume = _nothing
-            self._advance(self._coroutine.throw, asyncio.CancelledError())
+            self._advance(asyncio.CancelledError())
 
-    def _advance(self, step: Callable[[Any], Any], value: Any) -> None:
+    def _advance(self, error: BaseException | None = None) -> None:
         self._turn = None
+        coroutine, ended = self._coroutine, self._ended
         try:
-            waiting = step(value)
+            waiting = coroutine.send(None) if error is None else coroutine.throw(error)
         except StopIteration as end:
-            self._ended(end.value)
+            ended(end.value)
         except asyncio.CancelledError:
-            self._ended(False)
+            ended(False)
         else:
             if isinstance(waiting, Turn):
                 self._turn = waiting

@@ -13,6 +13,7 @@ from gateway.ai.caller import caller_of
 from gateway.ai.outbound import HOP_HEADER, UpstreamQuery, client_lines, field_lines, next_hop
 from gateway.ai.request import parse_request
 from gateway.ai.splice import encode_overrides
+from gateway.errors import GatewayError
 from gateway.exchange import Attempt
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def enter(call: AiCall) -> Respond | None:
     gateway = call.gateway
     caller = call.caller = caller_of(gateway, call.exchange)
     call.credential = caller.credential
-    gateway.authenticate(call)
+    authenticate = gateway.authenticate
+    authenticate(call)
     call.surface_of = caller.surface
     return models_list.answer(call) if caller.surface is None else None
 
@@ -57,9 +59,8 @@ def prepare(call: AiCall, body: bytes) -> None:
         caller.reach or gateway.reach(call),
         lambda: gateway.scope_of(exchange),
     )
-    error = plan.error
-    if error is not None:
-        raise error
+    if plan.failure is not None:
+        raise plan.failure()
     call.candidates = plan.candidates
 
 
@@ -71,13 +72,13 @@ def keys_for(call: AiCall, candidate: Candidate) -> Iterable[ProviderKey]:
     gateway = call.gateway
     order = gateway.keyring.order(candidate, call)
     call.key_orders.append((candidate, order))
-    error = order.error
-    if error is None:
+    if order.failure is None:
         if order.perishable:
             return _fresh_keys(call, candidate, order.keys)
         return (
             order.keys if len(call.candidates) == 1 else [key for key in order.keys if call.first_time(candidate, key)]
         )
+    error = GatewayError(*order.failure)
     attempt = Attempt(candidate, None, gateway.clock.monotonic())
     call.exchange.attempts.append(attempt)
     attempt.detail = order.detail

@@ -37,21 +37,22 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
     if key.stored_id and gateway.touch is not None:
         gateway.touch(key.stored_id)
     route = candidate.routes.get(surface.path) or gateway.route(candidate, surface)
-    body = build_body(request, route.plan, call.overrides)
+    body, streams, injects_usage = build_body(request, route.plan, call.overrides)
     known = key.sent_as
     if known is not None and known[0] is route:
         credential = known[1]
     else:
         credential = gateway.keyring.credential(key, candidate.provider, surface.format)
         key.sent_as = (route, credential)
-    head = route.head.build(call.lines, credential, len(body.data), call.upstream_query, call.fields)
+    head = route.head.build(call.lines, credential, len(body), call.upstream_query, call.fields)
     attempt.route = route
-    sent = attempt.sent = gateway.clock.monotonic()
+    monotonic = gateway.clock.monotonic
+    sent = attempt.sent = monotonic()
     limit_s = gateway.options.per_request_timeout_s
-    expect = route.expects[body.streams]
+    expect = route.expects[streams]
     if call.first_token_by - sent < limit_s:
         limit_s, expect = call.first_token_by - sent, replace(expect, limits_first_event=True)
-    origin, message, left_s = candidate.provider.target.origin, head + body.data, call.deadline - sent
+    origin, message, left_s = route.origin, head + body, call.deadline - sent
     held = gateway.transport.begin(origin, message, expect)
     if held is not None:
         waiter = held.outcome(limit_s, left_s)
@@ -65,7 +66,7 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
         held = await gateway.transport.send(origin, message, expect, limit_s, left_s, pooled=held is None)
     _note_answer(call, attempt, held, key)
     if held.failure is None:
-        return Answer(call, attempt, held, credential, body.injects_usage)
+        return Answer(call, attempt, held, credential, injects_usage)
     _note_failure(call, attempt, held.failure, credential)
     if held.failure.kind == "timeout" and left_s <= limit_s:
         call.end()
@@ -75,7 +76,8 @@ async def attempt_candidate(call: AiCall, candidate: Candidate, key: ProviderKey
 def _note_answer(call: AiCall, attempt: Attempt, held: Held, key: ProviderKey) -> None:
     """Times, status and what the head says about the key's quota (AG-130), for success and failure alike."""
     clock = call.gateway.clock
-    now = clock.monotonic()
+    monotonic = clock.monotonic
+    now = monotonic()
     waited_until = now
     if held.first_byte_at:
         attempt.first_byte = now - held.age_s()

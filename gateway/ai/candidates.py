@@ -54,7 +54,7 @@ class Rejection(NamedTuple):
 class Plan:
     """The candidates of a request in default order, grouped by the name that led to them; shared between requests."""
 
-    __slots__ = ("_failure", "automatic", "candidates", "groups", "narrowed", "rejected", "selections")
+    __slots__ = ("automatic", "candidates", "failure", "groups", "narrowed", "rejected", "selections")
 
     def __init__(
         self, groups: Sequence[Sequence[Candidate]], rejected: Sequence[Rejection] = (), *, automatic: bool = False,
@@ -69,12 +69,13 @@ class Plan:
         self.selections = tuple(selections)
         #: what strategies need of this plan; owned by ``strategies``
         self.narrowed: Any = None
-        self._failure = failure
+        #: makes ``error``
+        self.failure = failure
 
     @property
     def error(self) -> GatewayError | None:
         """A fresh error if there is nothing to try, else None."""
-        return self._failure() if self._failure is not None else None
+        return self.failure() if self.failure is not None else None
 
 
 class Narrowing(Protocol):

@@ -47,16 +47,13 @@ class TokenKind(enum.Enum):
 class ClientCredential:
     """The client's token and the header it came in (AG-185). ``kind`` is GATEWAY or OTHER."""
 
-    __slots__ = ("header", "kind", "token")
+    __slots__ = ("header", "is_gateway_key", "kind", "token")
 
     def __init__(self, token: Secret, header: str, kind: TokenKind) -> None:
         self.token = token
         self.header = header
         self.kind = kind
-
-    @property
-    def is_gateway_key(self) -> bool:
-        return self.kind is TokenKind.GATEWAY
+        self.is_gateway_key = kind is TokenKind.GATEWAY
 
     def __repr__(self) -> str:
         return f"<ClientCredential {self.header} {self.kind.value}>"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.ai.surfaces import Surface
     from gateway.clock import Clock
     from gateway.exchange import Attempt, Exchange
+    from gateway.upstream.origin import Origin
     from gateway.upstream.relay import RelayLimits
     from gateway.upstream.transport import Transport
 
@@ -103,6 +104,7 @@ class AiGateway:
         if route is None:
             codec = codec_for(surface)
             route = candidate.routes[surface.path] = Route(
+                origin=candidate.provider.target.origin,
                 head=RequestHead.compile(candidate.provider.target, surface),
                 plan=compile_plan(
                     candidate,
@@ -144,6 +146,7 @@ class AiGateway:
 class Route:
     """Constant parts of the upstream requests of one candidate on one surface."""
 
+    origin: Origin
     head: RequestHead
     plan: BodyPlan
     #: constant start of the ``x-gateway-…`` lines (AG-221)

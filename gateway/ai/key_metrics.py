@@ -126,7 +126,8 @@ class KeyState:
     def observe(self, status: int, headers: HeaderMap) -> None:
         """The head of one upstream response: quota headers, and whether the key has to cool."""
         registry = self._registry
-        now_s, now_unix_s = registry.clock.monotonic(), registry.clock.now()
+        monotonic, now = registry.clock.monotonic, registry.clock.now
+        now_s, now_unix_s = monotonic(), now()
         if self.quota.observe(headers, status, now_s, now_unix_s) and not self._unsettled:
             self._unsettled = True
             registry.unsettled.append(self)
@@ -288,7 +289,8 @@ class MetricsRegistry:
 
     def advance(self) -> float:
         """Moves the windows to the present; gives the monotonic now."""
-        now_s = self.clock.monotonic()
+        monotonic = self.clock.monotonic
+        now_s = monotonic()
         if now_s >= self.timeline.next_s:
             self.timeline.advance(now_s)
         return now_s

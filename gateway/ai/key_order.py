@@ -25,7 +25,7 @@ class Dropped(NamedTuple):
 class KeyOrder:
     """The keys to try, or why there are none. May be shared between requests: never changed."""
 
-    __slots__ = ("_failure", "cooling", "detail", "dropped", "keys", "perishable", "selections")
+    __slots__ = ("cooling", "detail", "dropped", "failure", "keys", "perishable", "selections")
 
     def __init__(
         self, keys: tuple[ProviderKey, ...], *, selections: tuple[Selection, ...] = (),
@@ -43,12 +43,13 @@ class KeyOrder:
         self.dropped = dropped
         #: ids of keys that were moved back
         self.cooling = cooling
-        self._failure = failure
+        #: what ``error`` is made of
+        self.failure = failure
 
     @property
     def error(self) -> GatewayError | None:
         """Why the candidate fails without an attempt: 3802 or 3808; a new object each time."""
-        return GatewayError(*self._failure) if self._failure is not None else None
+        return GatewayError(*self.failure) if self.failure is not None else None
 
 
 def no_rule_keys(candidate: Candidate) -> GatewayError:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
@@ -68,14 +68,14 @@ class AiRequest:
     """One parsed request body. ``document`` is read-only: edits go through ``splice.build_body``."""
 
     __slots__ = (
-        "_also_values", "_compact", "_members", "body", "client_set_stream_options", "document", "model", "models",
+        "_also_values", "_compact", "_document", "_members", "body", "client_set_stream_options", "model", "models",
         "names", "stream", "surface",
     )  # fmt: skip
 
     def __init__(self, surface: Surface, body: bytes, document: dict[str, Any]) -> None:
         self.surface = surface
         self.body = body
-        self.document = document
+        self._document: dict[str, Any] | None = document
         #: as sent; None where it is absent, null or blank
         self.model: str | None = None
         #: the entries of ``models`` that are not blank
@@ -93,17 +93,17 @@ class AiRequest:
         self._also_values: tuple[str, ...] = ()
         self._members: dict[str, Member] | None = None
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """The members. (Not by ``__getattr__``, which makes every read of a class slow.)"""
+        document = self._document
+        if document is None:
+            document = self._document = _load(self.body)
+        return document
+
     def forget_document(self) -> None:
         """For the time of a long answer: ``document`` takes more memory than the body, from which it is read again."""
-        del self.document
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if name != "document":
-                raise AttributeError(name)
-            self.document = _load(self.body)
-            return self.document
+        self._document = None
 
     def member(self, name: str) -> Member:
         """The place of a top-level member of ``document``; KeyError if there is none."""
@@ -144,7 +144,7 @@ def parse_request(surface: Surface, body: bytes) -> AiRequest:
     if not isinstance(document, dict):
         raise _invalid("not a JSON object")
     request = AiRequest(surface, body, document)
-    if not _names_are_distinct(request):
+    if not _names_are_distinct(request, document):
         request._members = scan_members(body)
     model, models = document.get("model"), document.get("models")
     if model is not None and not isinstance(model, str):
@@ -220,9 +220,9 @@ def _load_tolerant(body: bytes, error: orjson.JSONDecodeError) -> Any:
     raise _invalid(f"not valid JSON: {error}" if body.strip() else "the body is empty") from None
 
 
-def _names_are_distinct(request: AiRequest) -> bool:
+def _names_are_distinct(request: AiRequest, document: dict[str, Any]) -> bool:
     """Proves it cheaply, or gives False: then the members have to be walked."""
-    body, document = request.body, request.document
+    body = request.body
     if body[body.find(b'":') + 2] != 0x20:  # what stands behind the first name tells whether it is worth a try
         try:
             request._compact = compact = orjson.dumps(document) == body

@@ -272,20 +272,21 @@ def _take(usage: Usage, surface: Surface, reported: Any) -> None:
     if not isinstance(reported, dict):
         return
     usage.reported = True
-    get = reported.get
     if surface.format is _ANTHROPIC:
-        usage.cached = _count(get("cache_read_input_tokens"))
-        usage.cache_write = _count(get("cache_creation_input_tokens"))
-        usage.input = _count(get("input_tokens")) + usage.cached + usage.cache_write
-        usage.output = _count(get("output_tokens"))
+        usage.cached = _count(reported.get("cache_read_input_tokens"))
+        usage.cache_write = _count(reported.get("cache_creation_input_tokens"))
+        usage.input = _count(reported.get("input_tokens")) + usage.cached + usage.cache_write
+        usage.output = _count(reported.get("output_tokens"))
         return
     given, made, given_details, made_details = _RESPONSES_NAMES if surface is RESPONSES else _CHAT_NAMES
-    usage.input = _count(get(given))
-    usage.output = _count(get(made))
-    details = get(given_details)
-    cached = (details.get("cached_tokens") if isinstance(details, dict) else None) or get("prompt_cache_hit_tokens")
+    usage.input = _count(reported.get(given))
+    usage.output = _count(reported.get(made))
+    details = reported.get(given_details)
+    cached = (details.get("cached_tokens") if isinstance(details, dict) else None) or reported.get(
+        "prompt_cache_hit_tokens"
+    )
     usage.cached = _count(cached) if cached else 0
-    details = get(made_details)
+    details = reported.get(made_details)
     reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
     usage.reasoning = _count(reasoning) if reasoning else 0
 

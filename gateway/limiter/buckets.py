@@ -154,7 +154,8 @@ class Limiter:
         shard = self._shards[key[0]]
         log = shard.get(key)
         if log.__class__ is array and not self._overflow.guarded:  # as below, without the detours
-            wait = self._decide(log, now)
+            decide = self._decide
+            wait = decide(log, now)
             if wait:
                 return -(-wait // NS_PER_S)
             shard.move_to_end(key)

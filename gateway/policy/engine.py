@@ -33,7 +33,8 @@ def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[O
         return None
     scope = exchange.scope
     if scope is None:  # as scope_of does
-        scope = exchange.scope = phase.make_scope(exchange, phase.now)
+        make_scope = phase.make_scope
+        scope = exchange.scope = make_scope(exchange, phase.now)
     exchange.vars = scope.vars = {}
     index = phase.index
     if index is not None:
@@ -49,8 +50,9 @@ def run_phase(phase: CompiledPhase, exchange: Exchange) -> Outcome | Awaitable[O
                 except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
                     return _failed_rule(phase, rule, error)
             for action in rule.actions:
+                run = action.run
                 try:
-                    outcome = action.run(exchange)
+                    outcome = run(exchange)
                 except Exception as error:  # noqa: BLE001 - an action must never fail open
                     return _failed_action(phase, rule, action, error)
                 if outcome is not None:

@@ -127,12 +127,14 @@ class Interpolated:
 
     def text(self, exchange: Exchange) -> str:
         """The field as a string (TP-115)."""
-        if self._template is None:
+        template = self._template
+        if template is None:
             return self.literal or ""
+        render = template.render
         try:
-            return self._template.render(exchange.scope)
+            return render(exchange.scope)
         except Exception as error:  # noqa: BLE001 - compiled expressions raise whatever Python raises
-            raise evaluation_failure(INTERPOLATION_FAILED, self.place, self._template, error) from None
+            raise evaluation_failure(INTERPOLATION_FAILED, self.place, template, error) from None
 
     def value(self, exchange: Exchange) -> Any:
         """The field with its type, where any type is allowed (TP-113)."""

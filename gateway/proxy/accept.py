@@ -85,10 +85,10 @@ def open_exchange(downstream: Downstream, head: RequestHead, parts: HandlerParts
     trusted = snapshot.settings.server.trusted_proxies
     if trusted:
         conn = _behind_proxy(conn, headers, trusted)
-    clock = parts.clock
+    monotonic, now, next_id = parts.clock.monotonic, parts.clock.now, parts.next_id
     return Exchange(
-        parts.next_id(), snapshot, endpoint, conn, downstream, head.method, head.target, head.path, head.query,
-        head.host, endpoint.scheme, headers, clock.monotonic(), clock.now(),
+        next_id(), snapshot, endpoint, conn, downstream, head.method, head.target, head.path, head.query,
+        head.host, endpoint.scheme, headers, monotonic(), now(),
         "HTTP/1.1" if head.http_11 else "HTTP/1.0", head.keep_alive, length, head,
     )  # fmt: skip
 

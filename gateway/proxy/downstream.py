@@ -50,8 +50,9 @@ class Downstream(ParsedConnection):
     """One client connection."""
 
     __slots__ = (
-        "_ahead", "_body", "_eager", "_early", "_head_timer", "_known", "_missing", "_payload", "_pieces", "_server",
-        "_task", "_usual", "conn", "draining", "exchange", "large_head", "learning", "length", "relay", "serving",
+        "_ahead", "_eager", "_early", "_head_timer", "_known", "_missing", "_payload", "_pieces", "_server", "_task",
+        "_usual", "body_at_hand", "conn", "draining", "exchange", "large_head", "learning", "length", "relay",
+        "serving",
     )  # fmt: skip
 
     def __init__(self, server: RequestServer, manager: web.Server, **options: Any) -> None:
@@ -67,7 +68,7 @@ class Downstream(ParsedConnection):
         self._usual: RequestHead | None = None
         #: a request that went past the parser: its head, its body once that is complete, else the pieces so far
         self._known: RequestHead | None = None
-        self._body: bytes | None = None
+        self.body_at_hand: bytes | None = None
         self._pieces: list[bytes] = []
         self._missing = 0
         #: the request under way, if it was begun where its bytes came
@@ -148,7 +149,7 @@ class Downstream(ParsedConnection):
             self.await_next()
             self._server.deadlines.watch(self, self._loop.time() + BODY_STALL_S)
             return True
-        self._body = data[end : end + length]
+        self.body_at_hand = data[end : end + length]
         if missing:
             self._early = data[end + length :]
         self._go(head)
@@ -166,7 +167,7 @@ class Downstream(ParsedConnection):
         self._server.deadlines.forget(self)
         pieces = self._pieces
         pieces.append(data[:missing])
-        self._body = b"".join(pieces)
+        self.body_at_hand = b"".join(pieces)
         pieces.clear()
         self._early = data[missing:]
         assert self._known is not None
@@ -197,7 +198,7 @@ class Downstream(ParsedConnection):
         self._served()
         if self.transport is None or self._force_close:
             return
-        if not keep or self.is_closing:
+        if not keep or self.is_closing():
             self.hang_up()
             return
         self.await_next()
@@ -225,7 +226,7 @@ class Downstream(ParsedConnection):
                 self._serve_queue()
             else:  # bytes, but no request yet: the head has to be complete within its time
                 self.large_head = True
-                if self._head_timer is None and not self.is_closing:
+                if self._head_timer is None and not self.is_closing():
                     self._head_timer = self._loop.call_later(HEAD_READ_S, self._head_overdue)
                 return
         if self._head_timer is not None:
@@ -274,7 +275,7 @@ class Downstream(ParsedConnection):
     async def _serve_all(self) -> None:
         """Serves the requests that are here, one after the other."""
         try:
-            while (self._body is not None or self._messages) and not self._force_close:
+            while (self.body_at_hand is not None or self._messages) and not self._force_close:
                 if not await self._serve_next():
                     self.hang_up()
                     return
@@ -301,11 +302,11 @@ class Downstream(ParsedConnection):
         if payload is not None and not payload.is_eof() and not await discard(payload):
             return False
         self.await_next()
-        return keep and not self.is_closing
+        return keep and not self.is_closing()
 
     def _next_head(self) -> RawRequestMessage | RequestHead | None:
         """The head of the next request; None after refusing one that could not be parsed."""
-        if self._body is not None:
+        if self.body_at_hand is not None:
             return self._known
         message, payload = self.next_parsed()
         if isinstance(message, BaseException):
@@ -319,7 +320,7 @@ class Downstream(ParsedConnection):
         """Ends a request; gives the stream that its body came by."""
         self.serving = False
         payload, self._payload = self._payload, None
-        self._known = self._body = None
+        self._known = self.body_at_hand = None
         return payload
 
     def close_if_idle(self, now: float) -> None:
@@ -335,11 +336,6 @@ class Downstream(ParsedConnection):
         return self._server
 
     @property
-    def body_at_hand(self) -> bytes | None:
-        """The body of a request that went past the parser."""
-        return self._body
-
-    @property
     def body_is_here(self) -> bool:
         """The whole request body has arrived."""
         payload = self._payload
@@ -349,7 +345,7 @@ class Downstream(ParsedConnection):
         """The request body as sent; raises GatewayError when it is too long, stalls or is malformed."""
         payload = self._payload
         if payload is None:
-            body = self._body or b""
+            body = self.body_at_hand or b""
             if len(body) > limit_bytes:
                 raise too_large(limit_bytes)
             return body

@@ -85,7 +85,7 @@ class Forwarder:
         if held.failure is not None and not held.ready:
             raise GatewayError(errors.BAD_UPSTREAM, cause=f"{self._origin}: {held.failure.reason}")
         head = held.head
-        if head is not None and head.is_event_stream and head.content_encoding and not held.is_decoded:
+        if head is not None and head.is_event_stream and head.content_encoding and held.decoder is None:
             held.abandon()
             raise GatewayError(errors.BAD_UPSTREAM, cause=f"{self._origin}: event stream in an unknown coding")
         return Forward(UpstreamAnswer(held, parts, now))
@@ -170,7 +170,7 @@ class UpstreamAnswer:
 
     @property
     def decoded(self) -> bool:
-        return self.held.is_decoded
+        return self.held.decoder is not None
 
     @property
     def is_complete(self) -> bool:
@@ -191,7 +191,7 @@ class UpstreamAnswer:
 
     def _keeps(self, name: bytes) -> bool:
         if name == b"content-encoding":
-            return not self.held.is_decoded
+            return self.held.decoder is None
         return name not in (b"ngrok-error-code", b"x-gateway-request-id")  # this gateway's own to say (TP-700)
 
     def take_body(self) -> bytes:

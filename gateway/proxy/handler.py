@@ -264,5 +264,6 @@ class Handler:
             except Exception as exception:  # noqa: BLE001 - one settler's bug must not keep the others from running
                 self._parts.fault(exception, exchange)
         exchange.endpoint.tally.count(exchange)
-        self._parts.record(exchange)
+        record = self._parts.record
+        record(exchange)
         exchange.scope = None  # refers back to the exchange: no cycle is left for the collector

@@ -74,7 +74,6 @@ class ParsedConnection(RequestHandler):
             self._resume_reading_if_drained()
         return message.exc if isinstance(message, _ErrInfo) else message, payload
 
-    @property
     def is_closing(self) -> bool:
         """No further request is served."""
         return self._force_close or self._close or self._upgraded

@@ -30,6 +30,8 @@ EVENT_LIMIT_BYTES = 65_536
 ERROR_LIMIT_BYTES = 65_536
 PING_HOLD_S = 15.0
 _DECODED_LIMIT_BYTES = 64 * 1_048_576
+# a name of the module is read in a tenth of the time that a member of an enumeration takes
+_NO_BODY, _SIZED = Framing.NONE, Framing.SIZED
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ class Held(Turn):
     """The receiver of one answer before commit (``connection.Response``)."""
 
     __slots__ = (
-        "_deadlines", "_decoder", "_expect", "_held", "_held_bytes", "_loop", "_pinged", "_step", "_timer", "_total_at",
-        "_waiter", "connection", "ended", "failure", "first_byte_at", "framing", "head", "ready", "status",
+        "_deadlines", "_expect", "_held", "_held_bytes", "_loop", "_pinged", "_step", "_timer", "_total_at",
+        "_waiter", "connection", "decoder", "ended", "failure", "first_byte_at", "framing", "head", "ready", "status",
     )  # fmt: skip
 
     def __init__(
@@ -79,14 +81,15 @@ class Held(Turn):
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._total_at = 0.0
-        self._decoder: decoding.Decoder | None = None
+        #: takes off what the body is compressed with; it is held, and relayed, without that
+        self.decoder: decoding.Decoder | None = None
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._pinged = False
         self.connection: Source | None = None
         self.status = 0
         self.head: Head | None = None
-        self.framing = Framing.NONE
+        self.framing = _NO_BODY
         self.failure: Failure | None = None
         #: the answer may be committed
         self.ready = False
@@ -134,18 +137,9 @@ class Held(Turn):
         """What is held so far, which stays here."""
         return b"".join(self._held)
 
-    @property
-    def is_decoded(self) -> bool:
-        """The body came compressed and is held (and relayed) without that."""
-        return self._decoder is not None
-
     def age_s(self) -> float:
         """Seconds since the first byte of the body."""
         return max(0.0, self._loop.time() - self.first_byte_at)
-
-    def take_decoder(self) -> decoding.Decoder | None:
-        """The decoder that the rest of the body has to go through."""
-        return self._decoder
 
     def abandon(self) -> None:
         """The answer is not wanted any more: the client left, or the policy answers itself."""
@@ -164,7 +158,7 @@ class Held(Turn):
             return False
         self.status = status
         self.head = head
-        self.framing = Framing.SIZED
+        self.framing = _SIZED
         self.first_byte_at = self._loop.time()
         self._held.append(body)
         self._held_bytes = len(body)
@@ -177,7 +171,7 @@ class Held(Turn):
         expect = self._expect
         if expect.as_is:
             if head.is_event_stream and head.content_encoding in decoding.CODINGS:
-                self._decoder = decoding.decoder(head.content_encoding, _DECODED_LIMIT_BYTES)
+                self.decoder = decoding.decoder(head.content_encoding, _DECODED_LIMIT_BYTES)
             self._set_ready()
             return
         if status >= 400:
@@ -188,13 +182,13 @@ class Held(Turn):
             return
         coding = head.content_encoding
         if coding in decoding.CODINGS:
-            self._decoder = decoding.decoder(coding, _DECODED_LIMIT_BYTES)
+            self.decoder = decoding.decoder(coding, _DECODED_LIMIT_BYTES)
 
     def on_payload(self, payload: bytes) -> None:
         if not self.first_byte_at:
             self.first_byte_at = self._loop.time()
-        if self._decoder is not None:
-            payload = self._decoded(self._decoder, payload)
+        if self.decoder is not None:
+            payload = self._decoded(self.decoder, payload)
             if not payload:
                 return
         self._held.append(payload)
@@ -232,7 +226,7 @@ class Held(Turn):
             return
         if self.status >= 400:
             self._fail_http()
-        elif self._decoder is not None and not self._decoder.finished:
+        elif self.decoder is not None and not self.decoder.finished:
             self._fail(Failure("connection", "compressed answer ends too early", self.status))
         elif self.status < 300 and self._expect.streaming:
             self._end_of_stream()

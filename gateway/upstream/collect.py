@@ -24,7 +24,7 @@ class _Collector:
     """The receiver of the rest (``connection.Response``)."""
 
     def __init__(self, held: Held, limit_bytes: int, done: asyncio.Future[bool]) -> None:
-        self._decoder = held.take_decoder()
+        self._decoder = held.decoder
         self._limit_bytes = limit_bytes
         self._done = done
         self.pieces = [held.take_held()]

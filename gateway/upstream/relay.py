@@ -104,7 +104,7 @@ class Relay(Timers):
     def begin(self, held: Held, head: bytes) -> None:
         """Commits: the head and what was held leave in one write; the rest follows as it comes."""
         payload = held.take_held()
-        self._decoder = held.take_decoder()
+        self._decoder = held.decoder
         self._connection = held.connection
         out = self._convert(payload) if payload else b""
         self._sent_bytes = len(out)

@@ -41,7 +41,7 @@ class ShapedRelay(Relay):
     def begin(self, held: Held, head: bytes) -> None:
         """See ``Relay.begin``; a rule may end the stream with its first message."""
         first = held.take_held()
-        decoder = held.take_decoder()
+        decoder = held.decoder
         if not first:
             super().begin(held, head)
             return
