@@ -56,8 +56,8 @@ def measure_of(attempt: Attempt) -> Measure:
     return measure
 
 
-def average(times: list[float]) -> int | None:
-    return round(sum(times) / len(times) * 1_000) if times else None
+def average(times: list[float]) -> float | None:
+    return sum(times) / len(times) * 1_000 if times else None
 
 
 def percentile(times: list[float]) -> float | None:
