@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, cast
 
 from gateway.upstream.framing import (
     HEAD_LIMIT_BYTES,
-    SIZES,
-    STATUS_LINES,
     BadResponse,
     Framing,
     ParseHead,
@@ -28,6 +26,8 @@ from gateway.upstream.framing import (
     Response,
     begun_head,
     frame_size,
+    known_size,
+    known_status,
     require_line_end,
     status_of,
 )
@@ -167,7 +167,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._buffer = begun_head(data)
             return
         line = data[: data.find(b"\r\n")]
-        status, minor = STATUS_LINES.get(line) or status_of(line)
+        status, minor = known_status(line) or status_of(line)
         self._buffer = b""
         rest = data[end + 4 :]
         if status < 200:
@@ -287,9 +287,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._buffer = data[position:]
             return 0, -1
         line = data[position:line_end]
-        size = SIZES.get(line)
+        size = known_size(line)
         if size is None:
-            size = frame_size(line, SIZES)
+            size = frame_size(line)
         return size, line_end + 2
 
     def _trailer_ends(self, data: bytes, position: int, after: int) -> bool:
@@ -316,7 +316,7 @@ class UpstreamConnection(asyncio.Protocol):
         response = self.response
         assert response is not None
         line_end = data.find(b"\r\n")
-        if SIZES.get(data[:line_end], 0) + line_end + 4 == len(data) and data[-4:] == b"\n\n\r\n":
+        if known_size(data[:line_end], 0) + line_end + 4 == len(data) and data[-4:] == b"\n\n\r\n":
             response.on_event(data)
         else:
             self._walk_frames(data, response)
@@ -328,9 +328,9 @@ class UpstreamConnection(asyncio.Protocol):
             if line_end < 0:
                 break
             line = data[position:line_end]
-            size = SIZES.get(line)
+            size = known_size(line)
             if size is None:
-                size = frame_size(line, SIZES)
+                size = frame_size(line)
             following = line_end + size + 4
             if following > end or not size:
                 break

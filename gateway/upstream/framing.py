@@ -17,11 +17,15 @@ _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\x00]{0,1024})?\Z"
 _SIZES_LIMIT = 4_096
 _USUAL_LINE_BYTES = 8
 #: sizes that lines of chunk frames state, of all connections: a bounded cache
-SIZES: Final[dict[bytes, int]] = {}
+_SIZES: Final[dict[bytes, int]] = {}
+#: the size for a line that was seen before, else None or what is given. (A function, not a method: what is imported
+#: under a name and called by an attribute is looked up slowly, once per event.)
+known_size = _SIZES.get
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\x00]*)?")
 _STATUS_LINES_LIMIT = 256
 #: what status lines say, as ``status_of`` reads them: a bounded cache
-STATUS_LINES: Final[dict[bytes, tuple[int, int]]] = {}
+_STATUS_LINES: Final[dict[bytes, tuple[int, int]]] = {}
+known_status = _STATUS_LINES.get
 
 
 class Framing(enum.Enum):
@@ -83,14 +87,14 @@ class Source(Protocol):
 ParseHead = Callable[[bytes, int], Head]
 
 
-def frame_size(line: bytes, sizes: dict[bytes, int]) -> int:
+def frame_size(line: bytes) -> int:
     """The size a chunk-size line states; strict, and a usual one is remembered since streams repeat their sizes."""
     match = _SIZE_LINE.match(line)
     if match is None:
         raise BadResponse("malformed chunk size")
     size = int(match[1], 16)
-    if len(sizes) < _SIZES_LIMIT and len(line) <= _USUAL_LINE_BYTES:
-        sizes[line] = size
+    if len(_SIZES) < _SIZES_LIMIT and len(line) <= _USUAL_LINE_BYTES:
+        _SIZES[line] = size
     return size
 
 
@@ -109,8 +113,8 @@ def status_of(line: bytes) -> tuple[int, int]:
     if match is None:
         raise BadResponse("malformed status line")
     read = int(match[2]), int(match[1])
-    if len(STATUS_LINES) < _STATUS_LINES_LIMIT and len(line) <= 64:
-        STATUS_LINES[line] = read
+    if len(_STATUS_LINES) < _STATUS_LINES_LIMIT and len(line) <= 64:
+        _STATUS_LINES[line] = read
     return read
 
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from gateway.upstream.framing import SIZES
+from gateway.upstream.framing import known_size
 from gateway.upstream.pattern import Pattern, learn
 
 _QUOTE, _BACKSLASH, _LF, _CR = b'"\\\n\r'
@@ -25,7 +25,7 @@ class UsualEvents:
     """``pass_on`` gets a connection's blocks; what is not the pattern's next event goes to ``otherwise``.
 
     Size lines of chunk frames are as long as they were when the pattern was found; that of an event must have been
-    seen before, anywhere (``framing.SIZES``).
+    seen before, anywhere (``framing.known_size``).
     """
 
     __slots__ = (
@@ -64,15 +64,16 @@ class UsualEvents:
             text
             and data[self._foot_at] == self._foot
             and data[self._head_at] == self._head
-            and SIZES.get(data[self._line_at]) == len(data) - self._around
+            and known_size(data[self._line_at]) == len(data) - self._around
             and _QUOTE not in text
             and text[-1] != _BACKSLASH
             and _LF not in text
             and _CR not in text
         ):
-            self._keep(text)
+            keep, write = self._keep, self._write
+            keep(text)
             self.passed_bytes += len(data)
-            self._write(data)
+            write(data)
         elif data[self._foot_at] != self._foot or not self._pass_on_many(data):
             self._otherwise(data)
 
@@ -85,7 +86,7 @@ class UsualEvents:
         head, foot = self._head[2:], self._foot[:-2]
         start, end = len(head), -len(foot)
         texts = [payload[start:end] for payload in payloads if payload[:start] == head and payload[end:] == foot]
-        if len(texts) < len(lines) or b"" in texts or list(map(SIZES.get, lines)) != list(map(len, payloads)):
+        if len(texts) < len(lines) or b"" in texts or list(map(known_size, lines)) != list(map(len, payloads)):
             return False
         text = b"\0".join(texts)
         if _QUOTE in text or _LF in text or _CR in text or text[-1] == _BACKSLASH or text.find(b"\\\0") >= 0:
@@ -103,7 +104,7 @@ class UsualEvents:
             and between
             and data[self._foot_at] == self._foot
             and data[self._head_at] == self._head
-            and SIZES.get(data[self._line_at]) == len(data) - self._around
+            and known_size(data[self._line_at]) == len(data) - self._around
             and _QUOTE not in text
             and text[-1] != _BACKSLASH
             and _LF not in text
