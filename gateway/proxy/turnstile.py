@@ -13,18 +13,23 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-#: about a millisecond
+#: Works in a turn. Where many streams run, one: a turn is hardly longer than that then. Where few do, turns would cost
+#: other requests more than delays cost those.
 AT_ONCE: Final = 4
+FEW_STREAMS: Final = 16
+#: how many pass one that is patient
+PASSING: Final = 3
 
 
 class Turnstile:
     """Of one listener."""
 
-    __slots__ = ("_done", "_loop", "_patient", "_turning", "_waiting", "streams")
+    __slots__ = ("_done", "_loop", "_passed", "_patient", "_turning", "_waiting", "streams")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._done = 0
+        self._passed = 0
         self._turning = False
         self._waiting: deque[Callable[[], None]] = deque()
         self._patient: deque[Callable[[], None]] = deque()
@@ -34,7 +39,7 @@ class Turnstile:
     def holds(self, work: Callable[[], None], *, patient: bool = False) -> bool:
         """False: it may be done now. Else ``work`` is called in one of the next turns.
 
-        Order of arrival, but what is ``patient`` lets others pass; one of it is called per turn whatever comes.
+        Order of arrival, but ``PASSING`` others pass what is ``patient``.
         """
         if not (self.streams or self._waiting or self._patient):
             return False
@@ -42,11 +47,14 @@ class Turnstile:
             self._turning = True
             self._done = 0
             self._loop.call_soon(self._turn)
-        if self._done < AT_ONCE:
+        if self._done < self._at_once():
             self._done += 1
             return False
         (self._patient if patient else self._waiting).append(work)
         return True
+
+    def _at_once(self) -> int:
+        return AT_ONCE if self.streams <= FEW_STREAMS else 1
 
     def _turn(self) -> None:
         waiting, patient = self._waiting, self._patient
@@ -54,8 +62,13 @@ class Turnstile:
         if self._turning:
             self._loop.call_soon(self._turn)
         called: list[Callable[[], None]] = []
-        while (waiting or patient) and len(called) < AT_ONCE:
-            called.append((patient if patient and not (called and waiting) else waiting).popleft())
+        while (waiting or patient) and len(called) < self._at_once():
+            if patient and (self._passed >= PASSING or not waiting):
+                self._passed = 0
+                called.append(patient.popleft())
+            else:
+                self._passed += 1
+                called.append(waiting.popleft())
         self._done = len(called)
         for work in called:
             work()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.proxy.turnstile import AT_ONCE, Turnstile
+from gateway.proxy.turnstile import AT_ONCE, FEW_STREAMS, PASSING, Turnstile
 
 
 async def test_without_streams_nobody_waits() -> None:
@@ -43,19 +44,37 @@ async def test_who_comes_later_waits_behind_the_others() -> None:
     assert not turnstile.holds(lambda: begun.append("last"))
 
 
-async def test_what_is_patient_lets_others_pass_but_for_one_in_a_turn() -> None:
+async def test_where_many_streams_run_one_begins_in_a_turn() -> None:
     turnstile = Turnstile(asyncio.get_running_loop())
-    turnstile.streams = 1
-    assert [turnstile.holds(lambda: None) for _ in range(AT_ONCE)] == [False] * AT_ONCE
+    turnstile.streams = FEW_STREAMS + 1
+    begun: list[int] = []
+    held = [turnstile.holds(partial(begun.append, number)) for number in range(5)]
+    assert held == [False, True, True, True, True]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert begun == [1, 2]
+    turnstile.streams = FEW_STREAMS
+    await asyncio.sleep(0)
+    assert begun == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("streams", [1, FEW_STREAMS + 1])
+async def test_what_is_patient_lets_some_pass(streams: int) -> None:
+    """And not more, however many come."""
+    turnstile = Turnstile(asyncio.get_running_loop())
+    turnstile.streams = streams
+    while not turnstile.holds(lambda: None):
+        pass
     done: list[str] = []
     for name in ("p1", "p2", "p3"):
         assert turnstile.holds(partial(done.append, name), patient=True)
-    for number in range(AT_ONCE):
+    for number in range(PASSING + 2):
         assert turnstile.holds(partial(done.append, f"b{number}"))
-    await asyncio.sleep(0)
-    assert done == ["p1", *(f"b{number}" for number in range(AT_ONCE - 1))]
-    await asyncio.sleep(0)
-    assert done[AT_ONCE:] == ["p2", f"b{AT_ONCE - 1}", "p3"]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    others = [f"b{number}" for number in range(PASSING + 2)]
+    # the lambda that was held first has passed them, too
+    assert done == [*others[: PASSING - 1], "p1", *others[PASSING - 1 :], "p2", "p3"]
 
 
 @given(st.lists(st.lists(st.booleans(), max_size=3 * AT_ONCE), max_size=12))
