@@ -240,9 +240,19 @@ class UpstreamConnection(asyncio.Protocol):
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
+        pieces: list[bytes] = []
+        try:
+            finished = self._unframe(data, pieces)
+        finally:  # what stands before a frame that is malformed is as good as if it had come alone
+            if pieces:
+                response.on_payload(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if self.response is response:
+            self._after_frames(finished)
+
+    def _unframe(self, data: bytes, pieces: list[bytes]) -> bool:
+        """Adds the payload to ``pieces``; True: that was all of it."""
         position, end = 0, len(data)
         left = self._body_left  # payload bytes left of the current frame, then 2 for its CRLF
-        pieces: list[bytes] = []
         finished = False
         while position < end:
             if left > 2:
@@ -267,10 +277,7 @@ class UpstreamConnection(asyncio.Protocol):
                 break
             position, left = after, size + 2
         self._body_left = left
-        if pieces:
-            response.on_payload(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if self.response is response:
-            self._after_frames(finished)
+        return finished
 
     def _after_frames(self, finished: bool) -> None:
         if finished:
@@ -330,12 +337,13 @@ class UpstreamConnection(asyncio.Protocol):
             line = data[position:line_end]
             size = known_size(line)
             if size is None:
-                size = frame_size(line)
+                try:
+                    size = frame_size(line)
+                except BadResponse:  # the other way says so, behind what is good
+                    break
             following = line_end + size + 4
-            if following > end or not size:
+            if following > end or not size or data[following - 2 : following] != b"\r\n":
                 break
-            if data[following - 2 : following] != b"\r\n":
-                raise BadResponse("chunk without its line end")
             position = following
             if following == end:
                 response.on_frames(data, data[-6:-2])

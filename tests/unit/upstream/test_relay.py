@@ -147,6 +147,18 @@ async def test_malformed_chunking_is_a_broken_stream(garbage: bytes) -> None:
     assert b'"error"' in rig.client.bytes_written
 
 
+@pytest.mark.parametrize("garbage", [b"zz\r\n", b"5\r\nhelloXX", b"0x5\r\nhello\r\n", b"\r\n"])
+async def test_events_before_malformed_chunking_reach_the_client_however_they_come(garbage: bytes) -> None:
+    """P12: in one piece with the malformed frame, or before it."""
+    begun, rest = STREAM_HEAD + chunk(EVENTS[0], end=False), chunk(*EVENTS[1:4], end=False) + garbage
+    for cut in range(len(rest)):
+        rig = await relay_pieces(begun, rest[:cut], rest[cut:])
+        payload, ended = dechunk(rig.client.bytes_written)
+        assert (payload, ended) == (b"".join(EVENTS[:4]) + b'data: {"error": "broken"}\n\n', True), cut
+        assert rig.endings == [Ending.BROKEN]
+        assert rig.upstream.aborted
+
+
 async def test_usage_chunk_is_stripped_only_when_injected() -> None:
     """AG-244: with every split, the chunk with empty choices and a usage object is gone, and only it."""
     stream = STREAM_HEAD + chunk(*EVENTS)
