@@ -129,6 +129,8 @@ class Relay(Timers):
 
     def pause(self) -> None:
         """The client's transport is full."""
+        if self.ending is not None:  # by its last bytes: nobody would tell when it has room again
+            return
         self._paused = True
         if self._connection is not None:
             self._connection.pause()

@@ -237,6 +237,17 @@ async def test_the_grace_is_not_lost_to_the_idle_limit(monkeypatch: pytest.Monke
         rig.deadlines.close()
 
 
+async def test_a_client_that_is_slow_with_the_last_bytes_keeps_its_connection() -> None:
+    """The transport may be full with what ended the stream, and says so a turn later."""
+    rig = Rig(limits=RelayLimits(idle_s=0, progress_s=0, client_write_s=0.02, keepalive_s=0))
+    rig.feed(STREAM_HEAD + chunk(*EVENTS[:2], end=False))
+    rig.feed(chunk(*EVENTS[2:]))
+    assert rig.endings == [Ending.COMPLETE]
+    rig.relay.pause()
+    await asyncio.sleep(0.06)
+    assert not rig.client.aborted
+
+
 async def test_idle_stream_ends_with_an_error_event() -> None:
     """AG-164."""
     rig = Rig(limits=RelayLimits(idle_s=0.04, progress_s=0, client_write_s=0, keepalive_s=0))
