@@ -13,7 +13,6 @@ from gateway.ai.caller import caller_of
 from gateway.ai.outbound import HOP_HEADER, UpstreamQuery, client_lines, field_lines, next_hop
 from gateway.ai.request import parse_request
 from gateway.ai.splice import encode_overrides
-from gateway.errors import GatewayError
 from gateway.exchange import Attempt
 
 if TYPE_CHECKING:
@@ -78,7 +77,8 @@ def keys_for(call: AiCall, candidate: Candidate) -> Iterable[ProviderKey]:
         return (
             order.keys if len(call.candidates) == 1 else [key for key in order.keys if call.first_time(candidate, key)]
         )
-    error = GatewayError(*order.failure)
+    error = order.error
+    assert error is not None
     attempt = Attempt(candidate, None, gateway.clock.monotonic())
     call.exchange.attempts.append(attempt)
     attempt.detail = order.detail

@@ -282,10 +282,8 @@ def _take(usage: Usage, surface: Surface, reported: Any) -> None:
     usage.input = _count(reported.get(given))
     usage.output = _count(reported.get(made))
     details = reported.get(given_details)
-    cached = (details.get("cached_tokens") if isinstance(details, dict) else None) or reported.get(
-        "prompt_cache_hit_tokens"
-    )
-    usage.cached = _count(cached) if cached else 0
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    usage.cached = (_count(cached) if cached else 0) or _count(reported.get("prompt_cache_hit_tokens"))
     details = reported.get(made_details)
     reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
     usage.reasoning = _count(reasoning) if reasoning else 0

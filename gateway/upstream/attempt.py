@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from gateway.eager import Turn
 from gateway.upstream import decoding, sse
 from gateway.upstream.deadlines import EXACT_BELOW_S, Deadlines
-from gateway.upstream.framing import Framing, Source
+from gateway.upstream.framing import NO_BODY, SIZED, Framing, Source
 
 if TYPE_CHECKING:
     from gateway.upstream.codec import Codec, Head
@@ -30,8 +30,6 @@ EVENT_LIMIT_BYTES = 65_536
 ERROR_LIMIT_BYTES = 65_536
 PING_HOLD_S = 15.0
 _DECODED_LIMIT_BYTES = 64 * 1_048_576
-# a name of the module is read in a tenth of the time that a member of an enumeration takes
-_NO_BODY, _SIZED = Framing.NONE, Framing.SIZED
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ class Held(Turn):
         self.connection: Source | None = None
         self.status = 0
         self.head: Head | None = None
-        self.framing = _NO_BODY
+        self.framing = NO_BODY
         self.failure: Failure | None = None
         #: the answer may be committed
         self.ready = False
@@ -158,7 +156,7 @@ class Held(Turn):
             return False
         self.status = status
         self.head = head
-        self.framing = _SIZED
+        self.framing = SIZED
         self.first_byte_at = self._loop.time()
         self._held.append(body)
         self._held_bytes = len(body)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, cast
 
 from gateway.upstream.framing import (
     HEAD_LIMIT_BYTES,
+    NO_BODY,
+    SIZED,
     BadResponse,
     Framing,
     ParseHead,
@@ -35,9 +37,6 @@ from gateway.upstream.framing import (
 if TYPE_CHECKING:
     from gateway.upstream.codec import Head
     from gateway.upstream.origin import Origin
-
-# a name of the module is read in a tenth of the time that a member of an enumeration takes
-_NO_BODY, _SIZED = Framing.NONE, Framing.SIZED
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -71,7 +70,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._buffer = b""
         self._body_left = 0
         self._keep_alive = False
-        self._framing = _NO_BODY
+        self._framing = NO_BODY
 
     # ---- requests -------------------------------------------------------------------------------------------------
 
@@ -178,7 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
         response: Receiver = self.response  # type: ignore[assignment] # what ``start`` was given
         if rest and len(rest) == head.content_length and response.on_whole(status, head, rest):
             self._keep_alive = head.keep_alive
-            self._framing = _SIZED
+            self._framing = SIZED
             self._finish()
             return
         self._begin_body(status, head)

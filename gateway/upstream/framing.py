@@ -37,6 +37,10 @@ class Framing(enum.Enum):
     CLOSE = 3
 
 
+#: as names of a module: read in a tenth of the time that a member of an enumeration takes
+NO_BODY, SIZED = Framing.NONE, Framing.SIZED
+
+
 class BadResponse(ValueError):  # noqa: N818 - reads as what it is
     """The upstream's bytes are not a valid HTTP/1.1 response."""
 

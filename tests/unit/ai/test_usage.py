@@ -123,6 +123,17 @@ MESSAGE_COUNTS = {
             {"choices": [], "usage": {"prompt_tokens": 50, "completion_tokens": 1, "prompt_cache_hit_tokens": 48}},
             {"input": 50, "output": 1, "cached": 48, "reported": True},
         ),
+        (
+            CHAT,  # what is no count counts as missing
+            {
+                "usage": {
+                    "prompt_tokens": 50,
+                    "prompt_tokens_details": {"cached_tokens": -1},
+                    "prompt_cache_hit_tokens": 48,
+                }
+            },
+            {"input": 50, "cached": 48, "reported": True},
+        ),
         (CHAT, {"choices": [{"finish_reason": "stop"}]}, {"stop_reason": "stop"}),
         (
             CHAT,

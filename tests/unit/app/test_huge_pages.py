@@ -52,7 +52,8 @@ def test_what_is_left_alone(other: str) -> None:
 
 
 @pytest.mark.skipif(
-    KERNEL < (6, 1) or not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="the kernel cannot"
+    KERNEL < (6, 1) or not Path("/sys/kernel/mm/transparent_hugepage").exists(),
+    reason="needs Linux 6.1 with huge pages",
 )
 def test_the_kernel_moves_it() -> None:
     program = (
