@@ -159,11 +159,13 @@ async def _relay(
     assert downstream.transport is not None
 
     turnstile = downstream.server.turnstile
+    running = False
 
     def ended(ending: Ending) -> None:
-        settle = partial(_set, done, ending)
-        if not turnstile.holds(settle, patient=True):
-            settle()
+        if not running:  # within ``begin``: nobody waits for it
+            return
+        turnstile.streams -= 1
+        turnstile.settle(partial(_set, done, ending))
 
     rules = stream_rules(exchange, answer) if answer.event_stream else None
     if rules is None and not transforms:
@@ -179,14 +181,13 @@ async def _relay(
     head = b""  # not for as long as the stream lasts
     ending = relay.ending
     if ending is None:
+        running = True
         turnstile.streams += 1
         try:
             ending = await done
         except asyncio.CancelledError:
             relay.client_gone()
             raise
-        finally:
-            turnstile.streams -= 1
     downstream.relay = None
     exchange.sent_bytes = relay.sent_bytes
     if ending is not Ending.COMPLETE:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Works in a turn. Where many streams run, one: a turn is hardly longer than that then. Where few do, turns would cost
-#: other requests more than delays cost those.
+#: other requests more than delays cost those. Where none does any more, all that wait.
 AT_ONCE: Final = 4
 FEW_STREAMS: Final = 16
 #: how many pass one that is patient
@@ -53,6 +53,11 @@ class Turnstile:
         (self._patient if patient else self._waiting).append(work)
         return True
 
+    def settle(self, work: Callable[[], None]) -> None:
+        """Calls it now, or in one of the next turns as what is patient."""
+        if not self.holds(work, patient=True):
+            work()
+
     def _at_once(self) -> int:
         return AT_ONCE if self.streams <= FEW_STREAMS else 1
 
@@ -62,7 +67,8 @@ class Turnstile:
         if self._turning:
             self._loop.call_soon(self._turn)
         called: list[Callable[[], None]] = []
-        while (waiting or patient) and len(called) < self._at_once():
+        most = self._at_once() if self.streams else len(waiting) + len(patient)
+        while (waiting or patient) and len(called) < most:
             if patient and (self._passed >= PASSING or not waiting):
                 self._passed = 0
                 called.append(patient.popleft())

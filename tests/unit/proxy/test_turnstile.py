@@ -58,6 +58,17 @@ async def test_where_many_streams_run_one_begins_in_a_turn() -> None:
     assert begun == [1, 2, 3, 4]
 
 
+async def test_once_no_stream_runs_nobody_waits_longer() -> None:
+    turnstile = Turnstile(asyncio.get_running_loop())
+    turnstile.streams = FEW_STREAMS + 1
+    done: list[int] = []
+    held = [turnstile.holds(partial(done.append, number), patient=number % 2 == 0) for number in range(100)]
+    assert held == [False] + [True] * 99
+    turnstile.streams = 0
+    await asyncio.sleep(0)
+    assert sorted(done) == list(range(1, 100))
+
+
 @pytest.mark.parametrize("streams", [1, FEW_STREAMS + 1])
 async def test_what_is_patient_lets_some_pass(streams: int) -> None:
     """And not more, however many come."""
