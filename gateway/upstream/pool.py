@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from gateway.eager import in_task
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.framing import ParseHead
+from gateway.upstream.tls_transport import TlsTransport
 
 if TYPE_CHECKING:
     from gateway.clock import Clock
@@ -35,7 +36,7 @@ class ConnectFailed(OSError):  # noqa: N818 - reads as what it is
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """How to dial: trust roots, the address check and the connect time limit in seconds."""
+    """How to dial: trust roots (``tls`` allows no renegotiation), the address check, the connect limit in seconds."""
 
     tls: ssl.SSLContext
     connect_timeout_s: float
@@ -102,14 +103,18 @@ class Pool:
         raise ConnectFailed(_explain(origin, failure))
 
     async def _open_one(self, origin: Origin, address: str) -> UpstreamConnection:
-        secure = origin.scheme == "https"
-        _, connection = await self._loop.create_connection(
-            lambda: UpstreamConnection(origin, self._parse_head, self._released),
-            address,
-            origin.port,
-            ssl=self.options.tls if secure else None,
-            server_hostname=origin.host if secure else None,
-        )
+        connection = UpstreamConnection(origin, self._parse_head, self._released)
+        loop, port = self._loop, origin.port
+        if origin.scheme == "https":
+            tls = TlsTransport(connection, self.options.tls, origin.host, loop.create_future())
+            plain, _ = await loop.create_connection(lambda: tls, address, port)
+            try:
+                await tls.established
+            except BaseException:
+                plain.abort()
+                raise
+        else:
+            await loop.create_connection(lambda: connection, address, port)
         self._open.add(connection)
         return connection
 

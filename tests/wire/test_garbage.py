@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gzip
 import json
 import zlib
@@ -16,6 +17,7 @@ import brotli
 import pytest
 import zstandard
 
+from gateway.demo.tls import SelfSigned, make_certificate
 from tests.wire.running import RunningGateway, ai_policy, settings_for
 from tests.wire.serving import CHAT_PATH, chat_body, provider_entry
 from tests.wire.upstreams import (
@@ -33,6 +35,7 @@ from tests.wire.upstreams import (
     stall,
 )
 
+certificate = functools.cache(make_certificate)
 BODY = b'{"object":"chat.completion","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}'
 JSON = "Content-Type: application/json\r\n"
 LENGTH = f"Content-Length: {len(BODY)}\r\n"
@@ -200,30 +203,46 @@ class Facing:
 
 
 @asynccontextmanager
-async def facing(moves: Mapping[str, Move], **config: Any) -> AsyncIterator[Facing]:
+async def facing(moves: Mapping[str, Move], tls: SelfSigned | None = None, **config: Any) -> AsyncIterator[Facing]:
     async with AsyncExitStack() as stack:
         upstreams = {
-            name: await stack.enter_async_context(ScriptedUpstream([request(), move])) for name, move in moves.items()
+            name: await stack.enter_async_context(ScriptedUpstream([request(), move], tls=tls))
+            for name, move in moves.items()
         }
         entries = [
             provider_entry(f"{upstream.url}/v1", f"key-{number}", id=f"p{number}")
             for number, upstream in enumerate(upstreams.values())
         ]
         policy = ai_policy(entries, per_request_timeout="5s", **config)
-        gateway = await stack.enter_async_context(RunningGateway(settings_for(policy)))
+        gateway = await stack.enter_async_context(RunningGateway(settings_for(policy), trust=tls))
         yield Facing(gateway, upstreams)
 
 
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize(("rows", "stream"), [(ANSWERS, False), (STREAMS, True)], ids=["whole", "streamed"])
-async def test_table(rows: dict[str, tuple[Move, str]], stream: bool) -> None:
+async def test_table(rows: dict[str, tuple[Move, str]], stream: bool, over_tls: bool) -> None:
     """AG-152, AG-153, AG-158, AG-172, AG-217, AG-262, AG-264, P09, P33."""
     seen = {}
-    async with facing({name: move for name, (move, _) in rows.items()}) as world:
+    async with facing({name: move for name, (move, _) in rows.items()}, certificate() if over_tls else None) as world:
         for name in rows:
             seen[name] = judge(*await world.ask(name, stream=stream))
         assert seen == {name: wanted for name, (_, wanted) in rows.items()}
         assert all(len(upstream.requests) == 1 for upstream in world.upstreams.values())
         assert world.gateway.parts.pool.open_count <= 2  # only a healthy connection may be kept
+
+
+async def test_an_answer_cut_without_the_end_of_tls_is_no_answer() -> None:
+    """RFC 9112, 9.8: where only the end of the connection ends a body, anybody on the way could make that end."""
+    whole, cut = answer(JSON), answer(JSON)
+
+    async def fin(peer: Peer) -> None:
+        await cut(peer)
+        await asyncio.sleep(0.05)
+        peer.transport.abort()
+
+    async with facing({"closed": whole, "cut": fin}, certificate()) as world:
+        assert judge(*await world.ask("closed", stream=False)) == WHOLE
+        assert judge(*await world.ask("cut", stream=False)) == UNREACHABLE
 
 
 def judge(status: int, headers: Any, payload: bytes) -> str:
