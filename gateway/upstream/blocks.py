@@ -67,7 +67,7 @@ def last_events(block: bytes, *, framed: bool) -> bytes:
     """The last few events of a block, from the beginning of one."""
     last = block[-_LAST_BYTES:]
     if framed:
-        last = _FRAMING_BETWEEN.sub(b"", last)
+        last = _FRAMING_BETWEEN.sub(b"", last.removesuffix(b"\r\n"))
     if len(block) > _LAST_BYTES:
         return last[last.find(b"\n\n") + 2 :]
     return _FRAMING_BEFORE.sub(b"", last) if framed else last

@@ -111,10 +111,12 @@ class Rewriter(Protocol):
 
 
 @functools.lru_cache(maxsize=16)
-def common_end(marks: tuple[bytes, ...]) -> bytes:
-    """How all of them end: a block without that has none of them, at the cost of one search."""
+def common_part(marks: tuple[bytes, ...]) -> bytes:
+    """The longest piece that stands in all of them: a block without it has none of them, at the cost of one search."""
     shortest = min(marks, key=len, default=b"\n")
-    return next(
-        (shortest[start:] for start in range(len(shortest)) if all(mark.endswith(shortest[start:]) for mark in marks)),
-        b"",
+    pieces = (
+        shortest[start : start + size]
+        for size in range(len(shortest), 0, -1)
+        for start in range(len(shortest) - size + 1)
     )
+    return next((piece for piece in pieces if all(piece in mark for mark in marks)), b"")

@@ -69,14 +69,11 @@ def _is_usual(payload: bytes) -> bool:
 
 def _start_of_string(one: bytes, other: bytes) -> bytes:
     """What both begin with, up to and with the quotation mark before the place where they differ."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) >> 1
-        if one[:middle] == other[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return one[: one.rfind(_QUOTE, 0, low) + 1]
+    size = min(len(one), len(other))
+    # as one number each, the first byte that differs is the first that is not zero in what an exclusive or leaves
+    differs = int.from_bytes(one[:size], "big") ^ int.from_bytes(other[:size], "big")
+    same = size - (differs.bit_length() + 7 >> 3)
+    return one[: one.rfind(_QUOTE, 0, same) + 1]
 
 
 def _behind_string(payload: bytes, start: int) -> bytes:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.upstream import decoding, sse
 from gateway.upstream.blocks import frame, last_events, payload_of, usage_events
-from gateway.upstream.codec import NOTHING_KEPT, common_end
+from gateway.upstream.codec import NOTHING_KEPT, common_part
 from gateway.upstream.deadlines import EXACT_BELOW_S, Timers
 from gateway.upstream.framing import Source
 from gateway.upstream.relay_plan import Ending, RelayLimits, RelayPlan
@@ -90,7 +90,7 @@ class Relay(Timers):
         self.marked = False
         self.ending: Ending | None = None
         self._marks = plan.codec.end_marks if plan.event_stream else ()
-        self._mark = common_end(self._marks)
+        self._mark = common_part(self._marks)
         # whole blocks may go on untouched
         self._simple = plan.chunked and plan.event_stream
 

@@ -60,5 +60,6 @@ def test_the_last_events_begin_at_an_event() -> None:
 
 
 def test_the_last_events_have_no_framing() -> None:
-    assert last_events(chunk(TEXT, DONE, end=False)[:-2], framed=True) == TEXT + DONE
-    assert last_events(chunk(*[TEXT] * 100, DONE, end=False)[:-2], framed=True).endswith(TEXT + DONE)
+    assert last_events(chunk(DONE, end=False), framed=True) == DONE
+    assert last_events(chunk(TEXT, DONE, end=False), framed=True) == TEXT + DONE
+    assert last_events(chunk(*[TEXT] * 100, DONE, end=False), framed=True).endswith(b"\n\n" + TEXT + DONE)
