@@ -1,8 +1,8 @@
 """What the events of one stream have in common, so that the next one is recognised by a few comparisons.
 
-Most events of a stream differ in one generated text only (some providers add random padding). A ``Pattern`` is
-everything else: the bytes before the text, those between text and padding, those behind. ``learn`` finds it in two
-events.
+Most events of a stream differ in one generated text only (some providers count the events, or add random padding). A
+``Pattern`` is everything else: the bytes before the text, those between text and padding, those behind. ``learn`` finds
+it in two events.
 
 An event that fits says nothing but its text: text and padding hold neither quotation marks nor line ends, so that no
 member, value or event is in it which was not in those learned from, thus no end mark, error or usage.
@@ -10,6 +10,7 @@ member, value or event is in it which was not in those learned from, thus no end
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from gateway.upstream.sse import is_ping
@@ -25,14 +26,21 @@ _TEXTS: Final = tuple(
     for blank in (b"", b" ")
 )  # fmt: skip
 _PADDINGS: Final = (b'"obfuscation":"', b'"obfuscation": "')
+#: what counts the events
+_NUMBER: Final = re.compile(rb'"sequence_number": ?([0-9]+)[,}]')
 
 
 class Pattern(NamedTuple):
-    """``between`` is empty where there is one text only, which ``foot`` then follows."""
+    """``between`` is empty where there is one text only, which ``foot`` then follows.
+
+    ``digits``: how many ones stand for its number, at ``number_at``: from the event's end, if negative.
+    """
 
     head: bytes
     between: bytes
     foot: bytes
+    number_at: int = 0
+    digits: int = 0
 
     def event(self, text: bytes) -> bytes:
         """The event with that text, and without padding."""
@@ -40,9 +48,28 @@ class Pattern(NamedTuple):
 
 
 def learn(before: bytes, event: bytes) -> Pattern | None:
-    """The pattern of two payloads, if both are one event of the usual form and differ in strings only."""
+    """The pattern of two payloads, if both are one event of the usual form and differ in text and number only."""
     if not (_is_usual(before) and _is_usual(event)):
         return None
+    number = _NUMBER.search(event)
+    if number is None:
+        return _learn(before, event)
+    pattern = _learn(_NUMBER.sub(_ones, before), _NUMBER.sub(_ones, event))
+    if pattern is None:
+        return None
+    start, stop = number.span(1)
+    if stop > len(pattern.head):
+        start -= len(event)
+        if start < -len(pattern.foot):
+            return None
+    return pattern._replace(number_at=start, digits=len(number[1]))
+
+
+def _ones(number: re.Match[bytes]) -> bytes:
+    return number[0].replace(number[1], b"1" * len(number[1]))
+
+
+def _learn(before: bytes, event: bytes) -> Pattern | None:
     head = _start_of_string(before, event)
     if not head.endswith(_TEXTS) or not head.count(_QUOTE) & 1:
         return None

@@ -42,6 +42,8 @@ _LAST_FRAME = b"0\r\n\r\n"
 _SMALL_BLOCK_BYTES = 96
 #: blocks between one look for the usual event and the next
 _LEARN_AT: Final = 2
+#: usual events in a row below which looking for others was not worth it
+_RUN: Final = 16
 GRACE_AFTER_END_S = 1.0
 #: an event longer than this is passed on in pieces rather than held
 HOLD_EVENT_BYTES = 1_048_576
@@ -228,15 +230,16 @@ class Relay(Timers):
     # ---- events that differ only in their text -------------------------------------------------------------------
 
     def _learn(self, frames: bytes) -> None:
-        """Looks for what this event and the last one have in common; seldom where that was nothing."""
-        connection = self._connection
+        """Looks for what this event and the last one have in common; seldom where that was of little use."""
+        connection, last = self._connection, self._usual
         if connection is None or not self._simple or not self._framed:
             return
         self._learn_at = 2 * self.blocks + 1
         keeps = self._plan.kept is not NOTHING_KEPT
         usual = usual_events(self.last, frames, self._write, connection.feed_frames, keeps=keeps)
         if usual is not None:
-            self._learn_at = self.blocks + _LEARN_AT
+            if last is None or last.passed_bytes >= _RUN * len(frames):
+                self._learn_at = self.blocks + _LEARN_AT
             self._progress += self.sent_bytes - self._sent_bytes
             self._sent_bytes = self.sent_bytes
             self._usual = usual

@@ -16,16 +16,15 @@ from gateway.upstream.pattern import Pattern, learn
 
 _QUOTE, _BACKSLASH, _LF, _CR = b'"\\\n\r'
 _LONGEST_BYTES: Final = 8_192
-#: size lines and payloads, and what is behind the last line end
+#: size lines and payloads of two frames, and what is behind the last line end
 _PIECES_OF_TWO: Final = 5
 _DROP: Final = deque[bytes](maxlen=0).append
 
 
 class UsualEvents:
-    """``pass_on`` gets a connection's blocks; what is not the pattern's next event goes to ``otherwise``.
+    """``feed`` gets a connection's blocks; what is not the pattern's next event goes to ``otherwise``.
 
-    Size lines of chunk frames are as long as they were when the pattern was found; that of an event must have been
-    seen before, anywhere (``framing.known_size``).
+    The size of an event must have been seen before, anywhere (``framing.known_size``).
     """
 
     __slots__ = (
@@ -53,12 +52,8 @@ class UsualEvents:
         #: bytes relayed here, framing included
         self.passed_bytes = 0
 
-    @property
-    def feed(self) -> Callable[[bytes], None]:
-        """What is to get the connection's blocks."""
-        return self._pass_on_padded if self._between else self._pass_on
-
-    def _pass_on(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
+        """A block: passed on at once if it is one event behind a size line as long as the one learned from."""
         text = data[self._text_at]
         if (
             text
@@ -74,13 +69,13 @@ class UsualEvents:
             keep(text)
             self.passed_bytes += len(data)
             write(data)
-        elif data[self._foot_at] != self._foot or not self._pass_on_many(data):
+        elif data[self._foot_at] != self._foot or not self._pass_on_frames(data):
             self._otherwise(data)
 
-    def _pass_on_many(self, data: bytes) -> bool:
-        """The same for a block of several frames: what comes faster than it is read, or was held up on the way."""
+    def _pass_on_frames(self, data: bytes) -> bool:
+        """The same for any number of frames: what comes faster than it is read, or was held up on the way."""
         pieces = data.split(b"\r\n")
-        if len(pieces) < _PIECES_OF_TWO or pieces[-1]:
+        if pieces[-1]:
             return False
         lines, payloads = pieces[:-1:2], pieces[1::2]
         head, foot = self._head[2:], self._foot[:-2]
@@ -96,15 +91,49 @@ class UsualEvents:
         self._write(data)
         return True
 
-    def _pass_on_padded(self, data: bytes) -> None:
-        """The same where padding follows the text."""
-        text, between, padding = data[self._text_at].partition(self._between)
+    def take(self) -> tuple[bytes, bytes] | None:
+        """The events since the last call: one with all their text, and the last, or one like it; None: no events."""
+        if self._told == self.passed_bytes:
+            return None
+        self._told = self.passed_bytes
+        pattern = Pattern(self._head[2:], self._between, self._foot[:-2])
+        whole = pattern.event(bytes(self._text))
+        self._text.clear()
+        return whole, self._last_event() or pattern.event(b"")
+
+    def _last_event(self) -> bytes:
+        return b""
+
+
+class VaryingEvents(UsualEvents):
+    """Where a number counts the events, or padding follows the text: the same at twice the cost, one event a block."""
+
+    __slots__ = ("_last", "_number_ends", "_number_starts", "_ones")
+
+    def __init__(
+        self, pattern: Pattern, write: Callable[[bytes], None], otherwise: Callable[[bytes], None], *, keeps: bool
+    ) -> None:
+        super().__init__(pattern, 0, write, otherwise, keeps=keeps)
+        self._ones = b"1" * pattern.digits
+        # behind the size line, which is as long as it is
+        self._number_starts = pattern.number_at + (2 if pattern.number_at > 0 else -2)
+        self._number_ends = self._number_starts + pattern.digits
+        #: the last block with a number: whoever adds an event counts on
+        self._last = b""
+
+    def feed(self, data: bytes) -> None:
+        line_end = data.find(b"\r\n")
+        event, ones, between = data[line_end:], self._ones, self._between
+        if ones and event[self._number_starts : self._number_ends].isdigit():
+            event = event[: self._number_starts] + ones + event[self._number_ends :]
+        text, padding = event[self._text_at], b"0"
+        if between:
+            text, _, padding = text.partition(between)
         if (
             text
-            and between
-            and data[self._foot_at] == self._foot
-            and data[self._head_at] == self._head
-            and known_size(data[self._line_at]) == len(data) - self._around
+            and event[self._foot_at] == self._foot
+            and event[self._head_at] == self._head
+            and known_size(data[:line_end]) == len(event) - 4
             and _QUOTE not in text
             and text[-1] != _BACKSLASH
             and _LF not in text
@@ -113,19 +142,14 @@ class UsualEvents:
         ):
             self._keep(text)
             self.passed_bytes += len(data)
+            if ones:
+                self._last = data
             self._write(data)
         else:
             self._otherwise(data)
 
-    def take(self) -> tuple[bytes, bytes] | None:
-        """The events since the last call: one with all their text, and one of their kind without; None: no events."""
-        if self._told == self.passed_bytes:
-            return None
-        self._told = self.passed_bytes
-        pattern = Pattern(self._head[2:], self._between, self._foot[:-2])
-        whole = pattern.event(bytes(self._text))
-        self._text.clear()
-        return whole, pattern.event(b"")
+    def _last_event(self) -> bytes:
+        return self._last.partition(b"\r\n")[2][:-2]
 
 
 @functools.lru_cache(maxsize=256)  # streams of one provider share them
@@ -142,4 +166,8 @@ def usual_events(
     if len(pieces) < _PIECES_OF_TWO:
         return None
     pattern = learn(pieces[-4], pieces[-2])
-    return None if pattern is None else UsualEvents(pattern, len(pieces[-3]), write, otherwise, keeps=keeps)
+    if pattern is None:
+        return None
+    if pattern.between or pattern.digits:
+        return VaryingEvents(pattern, write, otherwise, keeps=keeps)
+    return UsualEvents(pattern, len(pieces[-3]), write, otherwise, keeps=keeps)

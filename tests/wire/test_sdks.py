@@ -306,8 +306,12 @@ async def test_broken_streams_raise(world: World, cheap_collections: None) -> No
     assert caught.value.code == "ERR_NGROK_3800"
     assert caught.value.message.endswith("[ERR_NGROK_3800]")
     events: list[Any] = [
-        event async for event in await world.oai.responses.create(model="demo:cut-3", input="Hello", stream=True)
+        event
+        async for event in await world.oai.responses.create(
+            model="demo:n=200,delay=1ms,cut-130", input="Hello", stream=True
+        )
     ]
+    assert len(events) > 130
     assert (events[-1].type, events[-1].code) == ("error", "ERR_NGROK_3800")
     assert [event.sequence_number for event in events] == list(range(len(events)))
     with pytest.raises(anthropic.APIStatusError) as broken:

@@ -22,6 +22,14 @@ def message(text: str) -> bytes:
     return b"event: content_block_delta\ndata: %b\n\n" % json.dumps(document).encode()
 
 
+def counted(number: int, text: str, *, last: bool = False, **members: object) -> bytes:
+    """The Responses format; where the number stands depends on the provider."""
+    count = {"sequence_number": number}
+    document = {"type": "response.output_text.delta"}
+    document = document | {"delta": text, **members} | count if last else document | count | {"delta": text, **members}
+    return b"event: response.output_text.delta\ndata: %b\n\n" % json.dumps(document, separators=(",", ":")).encode()
+
+
 PLAIN = st.text(st.characters(blacklist_characters='"\\', min_codepoint=32, max_codepoint=126), max_size=20)
 
 
@@ -44,6 +52,26 @@ def test_random_padding_stands_behind_the_text() -> None:
     assert pattern.event(b"else") == chat("else", obfuscation="")
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(("one", "other", "digits"), [(4, 5, 1), (9, 0, 1), (123, 124, 3), (7, 7, 1)])
+def test_events_that_are_counted(one: int, other: int, digits: int, last: bool) -> None:
+    ones = "1" * digits
+    event = counted(other, "word", last=last)
+    pattern = learn(counted(one, "a", last=last), event)
+    assert pattern is not None
+    at = pattern.number_at
+    assert (at < 0) == last
+    assert event[at:][:digits] == b"%d" % other
+    assert pattern.digits == digits
+    assert pattern.event(b"else") == counted(0, "else", last=last).replace(b'number":0', f'number":{ones}'.encode())
+
+
+def test_events_that_are_counted_and_padded() -> None:
+    pattern = learn(counted(4, "a", logprobs=[], obfuscation="x1"), counted(5, "word", logprobs=[], obfuscation="tRf"))
+    assert pattern is not None
+    assert pattern.event(b"else") == counted(1, "else", logprobs=[], obfuscation="")
+
+
 @pytest.mark.parametrize(
     ("before", "event"),
     [
@@ -59,6 +87,11 @@ def test_random_padding_stands_behind_the_text() -> None:
         (b'event: ping\ndata: {"text":"1"}\n\n', b'event: ping\ndata: {"text":"2"}\n\n'),
         (b'data: {"type":"text_start"}\n\n', b'data: {"type":"text_stop"}\n\n'),
         (b'data: {"n":"a","delta":":"},"x":1}\n\n', b'data: {"n":"a","delta":":"}},"x":1}\n\n'),
+        (counted(9, "a"), counted(10, "b")),
+        (counted(1, "a"), chat("b")),
+        (counted(1, "a"), counted(2, "b", last=True)),
+        (b'data: {"delta":"a","sequence_number":1,"obfuscation":"x"}\n\n',
+         b'data: {"delta":"b","sequence_number":2,"obfuscation":"yy"}\n\n'),
         (b": comment 1\n\n", b": comment 2\n\n"),
         (b"", b""),
     ],

@@ -31,7 +31,10 @@ def event(text: bytes, foot: bytes = b"") -> bytes:
 
 
 TEXTS = st.one_of(st.text(max_size=12).map(lambda text: json.dumps(text)[1:-1].encode()), st.sampled_from(ODD))
-FEET = st.sampled_from([b"", b"", b"", b"", b',"usage":null', b',"obfuscation":"a1B"', b',"obfuscation":"zz"'])
+FEET = st.sampled_from(
+    [b"", b"", b"", b"", b',"usage":null', b',"obfuscation":"a1B"', b',"obfuscation":"zz"', b',"sequence_number":7',
+     b',"sequence_number":8', b',"sequence_number":10', b',"obfuscation":"zz","sequence_number":9']
+)  # fmt: skip
 EVENTS = st.lists(
     st.one_of(st.builds(event, TEXTS, FEET), st.sampled_from([USAGE, b": still there\n\n", b"data: 1\r\n\r\n"])),
     max_size=30,
@@ -121,6 +124,24 @@ async def test_padded_events_are_passed_without_a_look() -> None:
     assert texts_of(rig) == "first" + "word0word1" * 30
 
 
+@pytest.mark.parametrize("foot", [b"", b',"obfuscation":"xX"'])
+@pytest.mark.parametrize("last", [False, True])
+async def test_counted_events_are_passed_without_a_look(last: bool, foot: bytes) -> None:
+    """All but two where the number gets another digit: providers of the Responses format count from 0."""
+    rig = rig_of(looks=False)
+    sent = [event(b"first")]
+    for number in range(300):
+        count = b'"sequence_number":%d' % number
+        one = event(b"word%d" % (number % 2), foot + b"," + count if last else foot)
+        sent.append(one if last else one.replace(b'"id"', count + b',"id"'))
+        rig.feed(chunk(sent[-1], end=False))
+    assert rig.relay.blocks < 25
+    assert dechunk(rig.client.bytes_written) == (b"".join(sent), False)
+    rig.relay.client_gone()
+    assert rig.relay.last_events() == sent[-1]
+    assert texts_of(rig) == "first" + "word0word1" * 150
+
+
 async def test_one_bad_character_costs_no_more_than_itself() -> None:
     """The text of many events is read as one."""
     rig = rig_of(looks=False)
@@ -129,6 +150,28 @@ async def test_one_bad_character_costs_no_more_than_itself() -> None:
             rig.feed(chunk(event(text), end=False))
     rig.relay.client_gone()
     assert texts_of(rig).endswith("one two tw\ufffd t?r?q \U0001f600 ? end")
+
+
+async def test_events_about_as_long_as_a_size_line_gets_longer_are_passed_without_a_look() -> None:
+    """255 bytes are ``ff``, 256 are ``100``."""
+    rig = rig_of(looks=False)
+    around = len(event(b""))
+    sent = [event(b"first")]
+    for number in range(200):
+        sent.append(event(b"x" * (254 - around + number % 4)))
+        rig.feed(chunk(sent[-1], end=False))
+    assert rig.relay.blocks < 12
+    assert dechunk(rig.client.bytes_written) == (b"".join(sent), False)
+
+
+async def test_kinds_of_events_that_take_turns_are_hardly_ever_learned() -> None:
+    rig = rig_of(looks=False)
+    learned = set()
+    for number in range(1_000):
+        one = event(b"%d" % (number % 7))
+        rig.feed(chunk(one if number & 2 else one.replace(b'"index":0', b'"index":1'), end=False))
+        learned.add(rig.relay._usual)
+    assert len(learned) < 20
 
 
 async def test_an_event_behind_usual_ones_is_looked_at() -> None:
