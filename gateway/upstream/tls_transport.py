@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ssl
 from collections.abc import Callable
 from typing import Final, cast
@@ -121,7 +122,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         error = self._error or exc
         if not self._open:
             if not self.established.done():
-                self.established.set_exception(error or ConnectionResetError("closed during the TLS handshake"))
+                cut = ConnectionResetError(errno.ECONNRESET, "closed during the TLS handshake")
+                self.established.set_exception(error or cut)
             return
         self._open = False
         if error is None and not self._ended and not self._closing:

@@ -1,0 +1,63 @@
+"""Providers with whom TLS does not come about: a failed attempt that says why, and nothing left behind (AG-55)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from gateway.demo.tls import make_certificate
+from tests.wire.running import RunningGateway, ai_policy, settings_for
+from tests.wire.serving import CHAT_PATH, chat_body, provider_entry
+from tests.wire.upstreams import Move, Peer, ScriptedUpstream, close, json_answer, received, request, reset, send, stall
+
+ANSWER = b'{"object":"chat.completion","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}'
+#: a record that holds an alert: handshake_failure
+ALERT = bytes.fromhex("15030300020228")
+#: what is done with the client's hello → what the attempt's details say
+REFUSALS: dict[str, tuple[Move, str]] = {
+    "silent": (stall(), "took longer than 0.3 s"),
+    "speaks HTTP": (send(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "TLS with"),
+    "alert": (send(ALERT), "TLS with"),
+    "closes": (close(), "closed during the TLS handshake"),
+    "resets": (reset(), "cannot connect to"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_no_handshake(name: str) -> None:
+    move, said = REFUSALS[name]
+    async with ScriptedUpstream([received(1), move, stall()]) as refusing:
+        url = refusing.url.replace("http:", "https:")
+        await refused(url, said)
+        await gone(await refusing.peer())
+
+
+async def test_a_certificate_that_is_not_trusted() -> None:
+    certificate = await asyncio.to_thread(make_certificate)
+    async with ScriptedUpstream([stall()], tls=certificate) as strange:
+        await refused(strange.url, "is not valid: self-signed certificate")
+
+
+async def refused(url: str, said: str) -> None:
+    """The next provider answers, and the attempt's message is in the error of a request that has no other."""
+    async with ScriptedUpstream([request(), json_answer(ANSWER), stall()]) as other:
+        entries = [
+            provider_entry(f"{url}/v1", "key-a", id="refusing"),
+            provider_entry(f"{other.url}/v1", "key-b", id="other"),
+        ]
+        settings = settings_for(ai_policy(entries), connect_timeout_s=0.3)
+        async with RunningGateway(settings) as gateway, gateway.session as client:
+            async with client.post(CHAT_PATH, data=chat_body("refusing:m", models=["other:m"])) as answered:
+                assert await answered.read() == ANSWER
+                assert answered.headers["x-gateway-attempts"] == "2"
+            async with client.post(CHAT_PATH, data=chat_body("refusing:m")) as answered:
+                assert answered.status == 502
+                (attempt,) = json.loads(await answered.read())["error"]["details"]["attempts"]
+                assert said in attempt["message"]
+            assert gateway.parts.pool.open_count == 1  # that of the provider who answered
+
+
+async def gone(peer: Peer) -> None:
+    await peer.wait_until(lambda: peer.lost or peer.ended)
