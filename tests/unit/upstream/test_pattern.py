@@ -25,7 +25,7 @@ def message(text: str) -> bytes:
 def counted(number: int, text: str, *, last: bool = False, **members: object) -> bytes:
     """The Responses format; where the number stands depends on the provider."""
     count = {"sequence_number": number}
-    document = {"type": "response.output_text.delta"}
+    document: dict[str, object] = {"type": "response.output_text.delta"}
     document = document | {"delta": text, **members} | count if last else document | count | {"delta": text, **members}
     return b"event: response.output_text.delta\ndata: %b\n\n" % json.dumps(document, separators=(",", ":")).encode()
 
