@@ -4,8 +4,8 @@ Most events of a stream differ in one generated text only (some providers count 
 ``Pattern`` is everything else: the bytes before the text, those between text and padding, those behind. ``learn`` finds
 it in two events.
 
-An event that fits says nothing but its text: text and padding hold neither quotation marks nor line ends, so that no
-member, value or event is in it which was not in those learned from, thus no end mark, error or usage.
+An event that fits says nothing but its text: text and padding hold no line end, and no quotation mark that is not
+escaped, so that no member, value or event is in it which was not in those learned from: no end mark, error or usage.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class UsualEvents:
             and data[self._foot_at] == self._foot
             and data[self._head_at] == self._head
             and known_size(data[self._line_at]) == len(data) - self._around
-            and _QUOTE not in text
+            and (_QUOTE not in text or _are_escaped(text))
             and text[-1] != _BACKSLASH
             and _LF not in text
             and _CR not in text
@@ -84,7 +84,7 @@ class UsualEvents:
         if len(texts) < len(lines) or b"" in texts or list(map(known_size, lines)) != list(map(len, payloads)):
             return False
         text = b"\0".join(texts)
-        if _QUOTE in text or _LF in text or _CR in text or text[-1] == _BACKSLASH or text.find(b"\\\0") >= 0:
+        if _LF in text or _CR in text or text[-1] == _BACKSLASH or text.find(b"\\\0") >= 0 or not _are_escaped(text):
             return False
         self._keep(text.replace(b"\0", b""))
         self.passed_bytes += len(data)
@@ -134,7 +134,7 @@ class VaryingEvents(UsualEvents):
             and event[self._foot_at] == self._foot
             and event[self._head_at] == self._head
             and known_size(data[:line_end]) == len(event) - 4
-            and _QUOTE not in text
+            and (_QUOTE not in text or _are_escaped(text))
             and text[-1] != _BACKSLASH
             and _LF not in text
             and _CR not in text
@@ -150,6 +150,11 @@ class VaryingEvents(UsualEvents):
 
     def _last_event(self) -> bytes:
         return self._last.partition(b"\r\n")[2][:-2]
+
+
+def _are_escaped(text: bytes) -> bool:
+    """Whether no quotation mark in it ends a string; code and arguments of tools are full of them."""
+    return _QUOTE not in text.replace(rb"\\", b"").replace(rb"\"", b"")
 
 
 @functools.lru_cache(maxsize=256)  # streams of one provider share them

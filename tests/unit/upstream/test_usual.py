@@ -22,7 +22,7 @@ DONE = b"data: [DONE]\n\n"
 ODD = (
     b'x"},"finish_reason":null}],"usage":{"prompt_tokens":9},"y":{"content":"', b"\n\ndata: [DONE]\n\n",
     b'"}}]}\n\ndata: [DONE]\n\ndata: {"choices":[{"index":0,"delta":{"content":"', b"\r\rdata: [DONE]\r\r", b"\\",
-    b'\\"', b"\\n", b"", b"\xff", b"[DONE]", b'}"',
+    b'\\"', b'\\\\"', b'\\\\\\"', b'{\\"usage\\":{', b"\\n", b"", b"\xff", b"[DONE]", b'}"',
 )  # fmt: skip
 
 
@@ -162,6 +162,23 @@ async def test_events_about_as_long_as_a_size_line_gets_longer_are_passed_withou
         rig.feed(chunk(sent[-1], end=False))
     assert rig.relay.blocks < 12
     assert dechunk(rig.client.bytes_written) == (b"".join(sent), False)
+
+
+@pytest.mark.parametrize("many", [1, 3])
+async def test_escaped_quotation_marks_are_text(many: int) -> None:
+    """Code, and arguments of tools."""
+    rig = rig_of(looks=False)
+    for number in range(20):
+        rig.feed(chunk(event(b"%d " % (number % 10)), end=False))
+    texts = (rb"{\"city\":", rb" \"Oslo\\\\\"", rb"}", rb"\"usage\":{\"a\":1", rb"\\\"", rb'"')
+    for text in texts:  # sizes of frames have to be known
+        rig.feed(chunk(b": %b\n\n" % (b"x" * (len(event(text)) - 4)), end=False))
+    seen = rig.relay.blocks
+    for text in texts[:-1]:
+        rig.feed(chunk(*[event(text)] * many, end=False))
+    assert rig.relay.blocks == seen
+    rig.feed(chunk(*[event(texts[-1])] * many, end=False))
+    assert rig.relay.blocks == seen + 1
 
 
 async def test_kinds_of_events_that_take_turns_are_hardly_ever_learned() -> None:
