@@ -25,7 +25,7 @@ _TEXTS: Final = tuple(
     )
     for blank in (b"", b" ")
 )  # fmt: skip
-_PADDINGS: Final = (b'"obfuscation":"', b'"obfuscation": "')
+_PADDINGS: Final = (b'"obfuscation":"', b'"obfuscation": "', b'"p":"', b'"p": "')
 #: what counts the events
 _NUMBER: Final = re.compile(rb'"sequence_number": ?([0-9]+)[,}]')
 

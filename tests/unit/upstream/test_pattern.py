@@ -46,10 +46,11 @@ def test_the_events_of_a_stream_have_their_text_between_head_and_foot(
         assert not pattern.between
 
 
-def test_random_padding_stands_behind_the_text() -> None:
-    pattern = learn(chat("a", obfuscation="x1"), chat("word", obfuscation="tRf"))
+@pytest.mark.parametrize("name", ["obfuscation", "p"])
+def test_random_padding_stands_behind_the_text(name: str) -> None:
+    pattern = learn(chat("a", **{name: "x1"}), chat("word", **{name: "tRf"}))
     assert pattern is not None
-    assert pattern.event(b"else") == chat("else", obfuscation="")
+    assert pattern.event(b"else") == chat("else", **{name: ""})
 
 
 @pytest.mark.parametrize("last", [False, True])
