@@ -20,6 +20,7 @@ from typing import Final, cast
 
 #: the most that one record carries
 RECORD_BYTES: Final = 16_384
+_NOBODY: Final = asyncio.Protocol()
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
@@ -128,7 +129,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._open = False
         if error is None and not self._ended and not self._closing:
             error = ssl.SSLEOFError("closed without TLS's own end")
-        self._above.connection_lost(error)
+        above, self._above = self._above, _NOBODY
+        self._deliver = _NOBODY.data_received  # no cycle is left for the collector
+        above.connection_lost(error)
 
     # ---- asyncio.Transport: the protocol above --------------------------------------------------------------------
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 import ssl
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
@@ -293,6 +295,17 @@ async def test_aborting_says_nothing(ends: Ends) -> None:
     assert ends.plain.written == []
     ends.tls.connection_lost(None)
     assert ends.above.heard == ["made", "lost"]
+
+
+async def test_a_lost_connection_is_free_at_once(ends: Ends) -> None:
+    """Without the collector, which would have to look at everything."""
+    above, ends.above = weakref.ref(ends.above), Above()
+    gc.disable()
+    try:
+        ends.tls.connection_lost(None)
+        assert above() is None
+    finally:
+        gc.enable()
 
 
 async def test_reading_pauses_below(ends: Ends) -> None:
