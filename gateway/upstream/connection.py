@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from gateway.upstream.origin import Origin
 
 
+def _lost(data: bytes) -> None:
+    """Nothing comes by a connection that is gone."""
+
+
 class UpstreamConnection(asyncio.Protocol):
     """A connection to one origin; made by the pool, given back to it by itself."""
 
@@ -146,6 +150,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         response = self._let_go()
+        self._feed = _lost  # no cycle is left for the collector
         self._release(self, False)
         if response is None:
             return

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+from urllib.parse import urlsplit
 
 import pytest
 
 from gateway.demo.tls import make_certificate
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.origin import Origin
+from gateway.upstream.tls_transport import TlsTransport
 from tests.wire.running import RunningGateway, ai_policy, settings_for
-from tests.wire.serving import CHAT_PATH, chat_body, provider_entry
+from tests.wire.serving import CHAT_PATH, chat_body, provider_entry, until
 from tests.wire.upstreams import Move, Peer, ScriptedUpstream, close, json_answer, received, request, reset, send, stall
 
 ANSWER = b'{"object":"chat.completion","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}'
@@ -61,3 +66,38 @@ async def refused(url: str, said: str) -> None:
 
 async def gone(peer: Peer) -> None:
     await peer.wait_until(lambda: peer.lost or peer.ended)
+
+
+@pytest.mark.parametrize("over_tls", [False, True])
+async def test_connections_that_are_gone_need_no_collector(over_tls: bool) -> None:
+    """Each holds 30 KiB with TLS, and the collector comes seldom."""
+    certificate = await asyncio.to_thread(make_certificate) if over_tls else None
+    async with ScriptedUpstream([stall()], tls=certificate) as upstream:
+        policy = ai_policy([provider_entry(upstream.url, "key")])
+        async with RunningGateway(settings_for(policy), trust=certificate) as gateway:
+            gc.collect()
+            before = connections()
+            gc.disable()
+            try:
+                for abrupt in (False, True):
+                    connection = await gateway.parts.pool.dial(origin_of(upstream.url), 5.0)
+                    assert connection.transport is not None
+                    if abrupt:
+                        connection.abandon()
+                    else:
+                        connection.transport.close()
+                    del connection
+                    peer = await upstream.peer(int(abrupt))
+                    await peer.wait_until(lambda peer=peer: peer.lost or peer.ended)  # type: ignore[misc]
+                await until(lambda: connections() == before)
+            finally:
+                gc.enable()
+
+
+def connections() -> int:
+    return sum(isinstance(one, UpstreamConnection | TlsTransport) for one in gc.get_objects())
+
+
+def origin_of(url: str) -> Origin:
+    target = urlsplit(url)
+    return Origin(target.scheme, target.hostname or "", target.port or 0)
