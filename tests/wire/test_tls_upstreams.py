@@ -22,7 +22,7 @@ ANSWER = b'{"object":"chat.completion","choices":[],"usage":{"prompt_tokens":1,"
 ALERT = bytes.fromhex("15030300020228")
 #: what is done with the client's hello → what the attempt's details say
 REFUSALS: dict[str, tuple[Move, str]] = {
-    "silent": (stall(), "took longer than 0.3 s"),
+    "silent": (stall(), "took longer than 1 s"),
     "speaks HTTP": (send(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "TLS with"),
     "alert": (send(ALERT), "TLS with"),
     "closes": (close(), "closed during the TLS handshake"),
@@ -52,7 +52,7 @@ async def refused(url: str, said: str) -> None:
             provider_entry(f"{url}/v1", "key-a", id="refusing"),
             provider_entry(f"{other.url}/v1", "key-b", id="other"),
         ]
-        settings = settings_for(ai_policy(entries), connect_timeout_s=0.3)
+        settings = settings_for(ai_policy(entries), connect_timeout_s=1.0)
         async with RunningGateway(settings) as gateway, gateway.session as client:
             async with client.post(CHAT_PATH, data=chat_body("refusing:m", models=["other:m"])) as answered:
                 assert await answered.read() == ANSWER
