@@ -109,7 +109,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     if settings.ai.ca_file is not None:
         context.load_verify_locations(cafile=settings.ai.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_NO_RENEGOTIATION  # what is written never waits for the other side (tls_transport)
     return context
 
 

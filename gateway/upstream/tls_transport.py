@@ -18,8 +18,6 @@ import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
-#: the most that one record carries
-RECORD_BYTES: Final = 16_384
 _NOBODY: Final = asyncio.Protocol()
 
 

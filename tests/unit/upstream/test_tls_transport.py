@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.demo.tls import SelfSigned, make_certificate
-from gateway.upstream.tls_transport import RECORD_BYTES, TlsTransport
+from gateway.upstream.tls_transport import TlsTransport
 from tests.unit.upstream.wire_double import RecordingTransport
+
+#: the most that one record carries
+RECORD_BYTES = 16_384
 
 
 @pytest.fixture(scope="module")
